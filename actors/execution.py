@@ -1,0 +1,455 @@
+"""One actor per execution: a thin shell over `Run`. Messages in, effects out; it decides nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, assert_never
+
+import orjson
+from loguru import logger
+from pykka import ActorDeadError, ActorRef
+
+from offbook.actors.calls import NodeTask
+from offbook.actors.decisions import DecideTask, ExpandTask
+from offbook.actors.loop import LoopActor, LoopFuture
+from offbook.actors.messages import (
+    AcceptExecution,
+    BeginExecution,
+    CancelExecution,
+    ExecutionAccepted,
+    ExecutionCrashed,
+    ExecutionDiscarded,
+    ExecutionMessage,
+    ExecutionSaved,
+    GetChange,
+    GetOutput,
+    GetRun,
+    GetStatus,
+    GiveUpExecution,
+    InterruptExecution,
+    PauseExecution,
+    ResumeExecution,
+    SignalExecution,
+    StatusAnswer,
+    StatusChanged,
+    StoreWrite,
+    SupervisorMessage,
+    WriteDone,
+    WriteFailed,
+)
+from offbook.actors.runner import NodeRunner
+from offbook.workflows.checkpoint import save_of
+from offbook.workflows.effects import (
+    AbortCalls,
+    ArmTimer,
+    DecideEdges,
+    Effect,
+    ExpandItems,
+    SaveCheckpoint,
+    SaveOutcome,
+    StartNode,
+)
+from offbook.workflows.errors import (
+    CommandRefused,
+    ExecutionUserMissing,
+    Forbidden,
+    IdempotencyConflict,
+    IllegalTransition,
+    NodeNotFound,
+    NotResumable,
+    StaleMessage,
+    ValidationFailed,
+)
+from offbook.workflows.inputs import check_payload
+from offbook.workflows.messages import (
+    CancelRequested,
+    CrashedForGood,
+    EdgesDecided,
+    InterruptRequested,
+    ItemsExpanded,
+    NodeFailed,
+    NodeFinished,
+    NodeParked,
+    NodeProgressed,
+    PauseRequested,
+    Recovered,
+    ResumeRequested,
+    RunMessage,
+    SignalReceived,
+    TimerFired,
+)
+from offbook.workflows.records import ClaimExecution, InsertExecution, SaveState, Write
+from offbook.workflows.run import Run
+from offbook.workflows.states import ExecutionStatus
+from offbook.workflows.status import StatusContext, status_payload
+from offbook.workflows.values import NodeError
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What every execution of a worker works with; one object, shared."""
+
+    worker_id: str
+    loop: asyncio.AbstractEventLoop
+    clock: Callable[[], float]
+    runner: NodeRunner
+    persistence: ActorRef[Any]
+    supervisor: ActorRef[Any] = field(init=False)
+    """Set by the Supervisor itself."""
+    stale_messages: int = 0
+    """Messages of older epochs and attempts that were refused."""
+
+
+class ExecutionActor(LoopActor):
+    """Owns one run: answers for it from memory, has its nodes run, its outcome or checkpoint stored."""
+
+    registered = False
+
+    def __init__(self, run: Run, around: Surroundings, *, inserted: bool, saved: bool) -> None:
+        """Take over a run; say whether the database has its row, and whether it has its present state."""
+        super().__init__()
+        self._run = run
+        self._around = around
+        self._shown = run.status
+        self._body: bytes | None = None
+        self._changes: list[tuple[int, LoopFuture]] | None = None
+        self._pending: LoopFuture | None = None
+        """Who waits for the insert or claim that is under way."""
+        self._begin = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._inserted = inserted
+        self._saved = saved
+
+    def on_receive(self, message: ExecutionMessage) -> object:
+        match message:
+            case (
+                NodeFinished()
+                | NodeFailed()
+                | NodeParked()
+                | NodeProgressed()
+                | EdgesDecided()
+                | ItemsExpanded()
+                | TimerFired()
+            ):
+                return self._happened(message)
+            case GetStatus():
+                return self._status(message.since)
+            case WriteDone():
+                return self._written(message)
+            case WriteFailed():
+                return self._not_written(message)
+            case AcceptExecution():
+                return self._accept(message)
+            case BeginExecution():
+                return self._go_on(message.epoch)
+            case GetChange():
+                return self._change(message.since)
+            case GetOutput():
+                return self._output(message)
+            case GetRun():
+                return self._run
+            case ResumeExecution():
+                return self._resume(message)
+            case CancelExecution():
+                return self._command("cancel", CancelRequested(self._around.clock()))
+            case PauseExecution():
+                return self._command("pause", PauseRequested(self._around.clock()))
+            case SignalExecution():
+                return self._signal(message)
+            case InterruptExecution():
+                return self._interrupt()
+            case GiveUpExecution():
+                return self._give_up(message)
+            case (
+                Recovered()
+                | SignalReceived()
+                | CancelRequested()
+                | PauseRequested()
+                | InterruptRequested()
+                | ResumeRequested()
+                | CrashedForGood()
+            ):
+                return self._apply(message)
+            case _:
+                assert_never(message)
+
+    def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._cancel_timer()
+        if self._pending is not None and exception_value is not None:
+            self._pending.set_exception((type(exception_value), exception_value, traceback))
+        self._resolve_changes(everything=True)
+        reason = f"{type(exception_value).__name__}: {exception_value}"
+        self._tell_supervisor(ExecutionCrashed(self._run.execution_id, self._run, self._inserted, reason))
+
+    def on_stop(self) -> None:
+        self._cancel_timer()
+        self._resolve_changes(everything=True)
+
+    # What happens to the run
+
+    def _happened(self, message: RunMessage) -> None:
+        """Apply what the node runner or a timer told; from another epoch or attempt it changes nothing."""
+        try:
+            self._apply(message)
+        except StaleMessage as stale:
+            self._around.stale_messages += 1
+            logger.debug("stale message refused", execution_id=self._run.execution_id, why=str(stale))
+
+    def _apply(self, message: RunMessage) -> None:
+        run = self._run
+        effects = run.apply(message)
+        self._body = None
+        for effect in effects:
+            self._perform(effect)
+        if run.status is not self._shown:
+            self._shown = run.status
+            self._tell_supervisor(StatusChanged(run.execution_id, run.status))
+        if self._changes:
+            self._resolve_changes()
+
+    def _perform(self, effect: Effect) -> None:
+        around, run = self._around, self._run
+        match effect:
+            case StartNode():
+                around.runner.submit(
+                    NodeTask(
+                        execution_id=run.execution_id,
+                        epoch=run.epoch,
+                        item=effect.item,
+                        attempt=effect.attempt,
+                        scope=run.scope(effect.node_id, effect.item),
+                        reply=self._hear,
+                    )
+                )
+            case SaveOutcome() | SaveCheckpoint():
+                self._save()
+            case DecideEdges():
+                around.runner.submit(DecideTask(run.epoch, run.scope(effect.node_id), self._hear))
+            case ExpandItems():
+                around.runner.submit(ExpandTask(run.epoch, run.scope(effect.node_id), self._hear))
+            case AbortCalls():
+                around.runner.abort(run.execution_id)
+            case ArmTimer():
+                self._arm(effect.due)
+            case _:
+                assert_never(effect)
+
+    def _hear(self, message: RunMessage) -> None:
+        """Take a reply of the node runner, on its thread; nobody hears what comes after the end."""
+        try:
+            self.actor_ref.tell(message)
+        except ActorDeadError:
+            self._around.stale_messages += 1
+
+    def _arm(self, due: float) -> None:
+        self._cancel_timer()
+        around = self._around
+        self._timer = around.loop.call_later(max(0.0, due - around.clock()), self._fire, self._run.epoch)
+
+    def _fire(self, epoch: int) -> None:
+        self._timer = None
+        if self.actor_ref.is_alive():
+            # The loop's clock may be a little ahead of ours: what is due by its timer is due.
+            self.actor_ref.tell(TimerFired(epoch, self._around.clock() + 0.001))
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # What is stored
+
+    def _accept(self, message: AcceptExecution) -> LoopFuture:
+        self._begin = message.begin
+        return self._write_and_wait(message.insert)
+
+    def _write_and_wait(self, write: Write) -> LoopFuture:
+        future: LoopFuture = LoopFuture()
+        self._pending = future
+        self._around.persistence.tell(StoreWrite(write, self.actor_ref))
+        return future
+
+    def _save(self) -> None:
+        self._saved = False
+        self._cancel_timer()
+        self._around.persistence.tell(StoreWrite(save_of(self._run), self.actor_ref, keep_trying=True))
+
+    def _written(self, message: WriteDone) -> None:
+        match message.write:
+            case InsertExecution():
+                self._inserted_row(message)
+            case ClaimExecution():
+                self._claimed(message)
+            case SaveState(epoch=epoch):
+                if message.result.applied and epoch == self._run.epoch:
+                    self._saved = True
+                    self._run.revision += 1
+                    self._body = None
+                    self._resolve_changes(everything=True)
+                    self._tell_supervisor(ExecutionSaved(self._run.execution_id))
+                elif not message.result.applied:
+                    logger.error(
+                        "state refused as stale: another worker has this execution",
+                        execution_id=self._run.execution_id,
+                        epoch=epoch,
+                    )
+            case _:
+                logger.error("unexpected write", write=type(message.write).__name__)
+
+    def _inserted_row(self, message: WriteDone) -> None:
+        assert isinstance(message.write, InsertExecution)
+        run, future = self._run, self._take_pending()
+        existing = message.result.existing_id
+        if existing is not None:
+            self._tell_supervisor(ExecutionDiscarded(run.execution_id))
+            if message.result.existing_hash == message.write.request_hash:
+                future.set(existing)
+            else:
+                conflict = IdempotencyConflict(message.write.idempotency_key or "", existing)
+                future.set_exception((IdempotencyConflict, conflict, None))
+            return
+        self._inserted = True
+        run.db_writes += 1
+        run.revision += 1
+        self._body = None
+        future.set(run.execution_id)
+        self._tell_supervisor(ExecutionAccepted(run.execution_id))
+        if self._begin and not run.status.at_rest:
+            self._apply(Recovered(run.epoch, self._around.clock()))
+
+    def _claimed(self, message: WriteDone) -> None:
+        run, future = self._run, self._take_pending()
+        if not message.result.applied:
+            refusal = NotResumable(run.execution_id, run.status, "another worker has it")
+            future.set_exception((NotResumable, refusal, None))
+            self._tell_supervisor(ExecutionDiscarded(run.execution_id))
+            return
+        run.db_writes += 1
+        self._body = None
+        future.set(run.epoch)
+        if run.status is ExecutionStatus.RECOVERING:
+            self._apply(Recovered(run.epoch, self._around.clock()))
+
+    def _not_written(self, message: WriteFailed) -> None:
+        if isinstance(message.write, SaveState):
+            # Not the database being away (that is retried): what is to be stored cannot be.
+            logger.error("state cannot be stored", execution_id=self._run.execution_id, why=str(message.error))
+            return
+        future = self._take_pending()
+        future.set_exception((type(message.error), message.error, None))
+        self._tell_supervisor(ExecutionDiscarded(self._run.execution_id))
+
+    def _take_pending(self) -> LoopFuture:
+        future, self._pending = self._pending, None
+        assert future is not None
+        return future
+
+    # What callers ask
+
+    def _status(self, since: int | None) -> StatusAnswer:
+        run = self._run
+        if since is not None:
+            payload = status_payload(run, self._context(), since)
+            return StatusAnswer(orjson.dumps(payload), run.revision)
+        body = self._body
+        if body is None:
+            self._body = body = orjson.dumps(status_payload(run, self._context()))
+        return StatusAnswer(body, run.revision)
+
+    def _context(self) -> StatusContext:
+        completed = self._run.status is ExecutionStatus.COMPLETED
+        return StatusContext(checkpoint_saved=self._saved and self._run.status.at_rest and not completed)
+
+    def _change(self, since: int) -> LoopFuture:
+        future: LoopFuture = LoopFuture()
+        if self._run.revision > since:
+            future.set(self._run.revision)
+        else:
+            self._changes = self._changes or []
+            self._changes.append((since, future))
+        return future
+
+    def _resolve_changes(self, *, everything: bool = False) -> None:
+        waiting, self._changes = self._changes, None
+        revision = self._run.revision
+        for since, future in waiting or ():
+            if everything or revision > since:
+                future.set(revision)
+            else:
+                self._changes = self._changes or []
+                self._changes.append((since, future))
+
+    def _output(self, message: GetOutput) -> object:
+        run = self._run
+        if message.node_id not in run.plan.index:
+            raise NodeNotFound(run.execution_id, message.node_id, "the workflow has no such node")
+        try:
+            return run.output(message.node_id, message.item)
+        except KeyError:
+            where = "it" if message.item is None else f"item {message.item}"
+            raise NodeNotFound(run.execution_id, message.node_id, f"{where} has no output (yet)") from None
+
+    def _resume(self, message: ResumeExecution) -> LoopFuture:
+        run = self._run
+        if run.user is None:
+            raise ExecutionUserMissing(run.execution_id)
+        if message.user is not None and message.user.id != run.user.id:
+            raise Forbidden(run.execution_id, "it runs on behalf of another user, and is resumed only for that one")
+        future: LoopFuture = LoopFuture()
+        if not run.status.at_rest:
+            # It goes on already: the same answer, and no second run.
+            future.set(run.epoch)
+            return future
+        epoch = run.epoch + 1
+        self._apply(ResumeRequested(epoch, self._around.clock(), message.guidance, message.user))
+        claim = ClaimExecution(run.execution_id, epoch, self._around.worker_id, ExecutionStatus.RUNNING.value)
+        return self._write_and_wait(claim)
+
+    def _command(self, name: str, message: CancelRequested | PauseRequested) -> None:
+        try:
+            self._apply(message)
+        except IllegalTransition:
+            run = self._run
+            raise CommandRefused(run.execution_id, name, run.status, "there is nothing left to stop") from None
+
+    def _signal(self, message: SignalExecution) -> None:
+        run = self._run
+        work = run.parked_for(message.name)
+        if work is None or work.park is None or run.status.at_rest or run.stopping is not None:
+            raise CommandRefused(run.execution_id, f"signal {message.name!r}", run.status, "nothing waits for it")
+        problems = check_payload(work.park.form, message.payload)
+        if problems:
+            raise ValidationFailed(problems)
+        self._apply(SignalReceived(message.name, message.payload, self._around.clock()))
+
+    def _interrupt(self) -> None:
+        if not self._run.status.at_rest:
+            self._apply(InterruptRequested(self._around.clock()))
+
+    def _go_on(self, epoch: int) -> None:
+        if not self._run.status.at_rest:
+            self._apply(Recovered(epoch, self._around.clock()))
+        elif not self._saved:
+            # The actor before this one came to rest and crashed before it knew that it was stored.
+            self._save()
+
+    def _give_up(self, message: GiveUpExecution) -> None:
+        if self._run.status.at_rest:
+            self._save()
+            return
+        error = NodeError("crash", message.reason, hint="its actor crashed again and again: see the worker's log")
+        self._apply(CrashedForGood(self._run.epoch, error, self._around.clock()))
+
+    def _tell_supervisor(self, message: SupervisorMessage) -> None:
+        try:
+            self._around.supervisor.tell(message)
+        except ActorDeadError:
+            logger.warning("supervisor is gone", execution_id=self._run.execution_id, message=type(message).__name__)

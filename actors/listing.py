@@ -1,0 +1,76 @@
+"""What people see of the actors of a worker: one line each. Reads figures, sends nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from pykka import ActorRef
+
+from offbook.actors.directory import Entry, ExecutionDirectory
+from offbook.actors.execution import Surroundings
+from offbook.actors.loop import LoopActor
+from offbook.workflows.values import JsonObject
+
+
+def list_actors(supervisor: LoopActor, around: Surroundings, directory: ExecutionDirectory) -> list[JsonObject]:
+    """Describe the Supervisor, the PersistenceActor and every execution in memory."""
+    persistence = around.persistence
+    lines = [
+        _line("Supervisor", "supervisor", supervisor.actor_ref, age=_age(supervisor.started_monotonic)),
+        _line("PersistenceActor", "persistence", persistence, parent="supervisor"),
+    ]
+    now = around.clock()
+    lines.extend(_execution_line(entry, now) for entry in directory)
+    return lines
+
+
+def _execution_line(entry: Entry, now: float) -> JsonObject:
+    run = entry.run
+    line = _line(
+        "ExecutionActor",
+        f"{run.plan.workflow.name}/{run.execution_id[:8]}",
+        entry.ref,
+        parent="supervisor",
+        age=max(0.0, now - run.created_at),
+    )
+    line.update(
+        execution_id=run.execution_id,
+        state=entry.status.value,
+        epoch=run.epoch,
+        current_nodes=run.current_nodes if not entry.status.at_rest else [],
+        restarts=entry.restarts,
+        last_reason=entry.last_reason,
+        poisoned=entry.poisoned,
+    )
+    return line
+
+
+def _line(
+    kind: str, name: str, ref: ActorRef[Any] | None, *, parent: str | None = None, age: float | None = None
+) -> JsonObject:
+    mailbox = getattr(ref, "mailbox", None)
+    depth = mailbox.depth if mailbox else _queue_depth(ref)
+    return {
+        "class": kind,
+        "name": name,
+        "execution_id": None,
+        "state": "running" if ref is not None and ref.is_alive() else "restarting",
+        "mailbox": {"depth": depth, "high_water": mailbox.high_water if mailbox else None},
+        "messages_handled": getattr(ref, "messages_handled", None),
+        "age_seconds": round(age, 3) if age is not None else None,
+        "current_nodes": [],
+        "restarts": 0,
+        "parent": parent,
+        "last_reason": "",
+    }
+
+
+def _queue_depth(ref: ActorRef[Any] | None) -> int:
+    """A threading actor's mailbox is a queue; one that is being restarted has none."""
+    inbox = getattr(ref, "actor_inbox", None)
+    return int(inbox.qsize()) if inbox is not None else 0
+
+
+def _age(started: float) -> float:
+    return time.monotonic() - started

@@ -1,0 +1,308 @@
+"""What actors tell and ask each other. What happens to a run itself is in `workflows.messages`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from offbook.workflows.messages import RunMessage
+from offbook.workflows.records import ExecutionFilter, InsertExecution, PutWorkflow, Write, WriteResult
+from offbook.workflows.run import Run
+from offbook.workflows.states import ExecutionStatus
+from offbook.workflows.values import ExecutionUser, JsonValue
+
+if TYPE_CHECKING:
+    from pykka import ActorRef
+
+# To an execution
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptExecution:
+    """Supervisor to a new execution: store that you were accepted.
+
+    Asked: a future of the id that the caller gets, which is another's if the idempotency key was used before.
+    """
+
+    insert: InsertExecution
+    begin: bool
+    """Whether to start running once stored; else it stays queued until `BeginExecution`."""
+
+
+@dataclass(frozen=True, slots=True)
+class BeginExecution:
+    """Supervisor to an execution: there is room, go on, in this epoch or a later one."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUpExecution:
+    """Supervisor to an execution: you crashed too often; fail, and keep the checkpoint."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetStatus:
+    """Anybody to an execution: asked, answers a StatusAnswer; with `since`, only what changed after it."""
+
+    since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GetChange:
+    """Anybody to an execution: asked, a future that resolves once the revision is above `since`."""
+
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class GetOutput:
+    """Anybody to an execution: asked, answers the output of a node or item; NodeNotFound if there is none."""
+
+    node_id: str
+    item: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GetRun:
+    """Service to an execution: asked, answers its Run, to be read on the control loop and not changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeExecution:
+    """Caller or Supervisor to an execution: asked, a future of the epoch in which it goes on."""
+
+    execution_id: str
+    guidance: str = ""
+    user: ExecutionUser | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelExecution:
+    """Caller to an execution: asked, answers None once accepted."""
+
+    execution_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PauseExecution:
+    """Caller to an execution: asked, answers None once accepted."""
+
+    execution_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignalExecution:
+    """Caller to an execution: asked, answers None once accepted; ValidationFailed if the form refuses it."""
+
+    execution_id: str
+    name: str
+    payload: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptExecution:
+    """Supervisor to an execution: the worker goes away; come to rest and save."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteDone:
+    """Persistence to whoever asked for a write: its transaction is committed."""
+
+    write: Write
+    result: WriteResult
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFailed:
+    """Persistence to whoever asked for a write: it was not done and is not tried again."""
+
+    write: Write
+    error: Exception
+
+
+Command: TypeAlias = ResumeExecution | CancelExecution | PauseExecution | SignalExecution
+
+ExecutionMessage: TypeAlias = (
+    RunMessage
+    | Command
+    | AcceptExecution
+    | BeginExecution
+    | GiveUpExecution
+    | GetStatus
+    | GetChange
+    | GetOutput
+    | GetRun
+    | InterruptExecution
+    | WriteDone
+    | WriteFailed
+)
+
+# To the Supervisor
+
+
+@dataclass(frozen=True, slots=True)
+class StartExecution:
+    """Service to Supervisor: asked, a future of the execution's id, resolved when it is stored."""
+
+    run: Run
+    insert: InsertExecution
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardCommand:
+    """Service to Supervisor: asked, a future of the answer of the execution, which is loaded if need be."""
+
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteStored:
+    """Service to Supervisor: asked, a future of whether the ended execution was there to be forgotten."""
+
+    execution_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionLoaded:
+    """Loader to Supervisor: what the database had of an execution; None if it has none."""
+
+    execution_id: str
+    run: Run | None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionAccepted:
+    """Execution to Supervisor: my row is stored."""
+
+    execution_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionDiscarded:
+    """Execution to Supervisor: I was not stored, or belong to an earlier request; forget me."""
+
+    execution_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChanged:
+    """Execution to Supervisor: my status is another one now."""
+
+    execution_id: str
+    status: ExecutionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSaved:
+    """Execution to Supervisor: I am at rest and stored; I need not stay in memory."""
+
+    execution_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionCrashed:
+    """Execution to Supervisor, from its failure hook: I die; this is my state."""
+
+    execution_id: str
+    run: Run
+    stored: bool
+    """Whether the row was inserted; before that there is nothing to restart."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestartDue:
+    """Supervisor to itself: the backoff of a crashed execution has passed."""
+
+    execution_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AutoResumeDue:
+    """Supervisor to itself: a failed execution's policy says to resume it now."""
+
+    execution_id: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class EvictionDue:
+    """Supervisor to itself: see which executions at rest have been in memory long enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepWorkflow:
+    """Service to Supervisor: asked, a future that resolves when the workflow is stored."""
+
+    write: PutWorkflow
+
+
+@dataclass(frozen=True, slots=True)
+class ListLive:
+    """Service to Supervisor: asked, a list of ExecutionRow of what is in memory, newest first."""
+
+    where: ExecutionFilter
+
+
+@dataclass(frozen=True, slots=True)
+class ListActors:
+    """Service to Supervisor: asked, a list of JSON objects, one for each actor."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainWorker:
+    """Engine to Supervisor: admit nothing, interrupt all; asked, a future of how many were checkpointed."""
+
+
+SupervisorMessage: TypeAlias = (
+    StartExecution
+    | ForwardCommand
+    | DeleteStored
+    | ExecutionLoaded
+    | ExecutionAccepted
+    | ExecutionDiscarded
+    | StatusChanged
+    | ExecutionSaved
+    | ExecutionCrashed
+    | RestartDue
+    | AutoResumeDue
+    | EvictionDue
+    | KeepWorkflow
+    | ListLive
+    | ListActors
+    | DrainWorker
+    | WriteDone
+    | WriteFailed
+)
+
+# To persistence
+
+
+@dataclass(frozen=True, slots=True)
+class StoreWrite:
+    """Anybody to persistence: commit this with whatever else waits; `WriteDone` or `WriteFailed` comes back."""
+
+    write: Write
+    reply_to: ActorRef[object] | None
+    keep_trying: bool = False
+    """Whether to keep it while the database is away; else `WriteFailed` comes back at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlushWrites:
+    """Persistence to itself: try again what could not be written."""
+
+
+PersistenceMessage: TypeAlias = StoreWrite | FlushWrites
+
+
+@dataclass(frozen=True, slots=True)
+class StatusAnswer:
+    """A status as JSON text, and the revision it shows."""
+
+    body: bytes
+    revision: int

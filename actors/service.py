@@ -1,0 +1,450 @@
+"""Everything that can be asked of a worker, for HTTP, command line and Python alike. Holds no run state."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, TypeVar
+
+import orjson
+from pykka import ActorDeadError, ActorRef
+
+from offbook.actors.catalogue import Catalogue
+from offbook.actors.directory import Entry, ExecutionDirectory
+from offbook.actors.execution import Surroundings
+from offbook.actors.pages import decode_cursor, encode_cursor, row_json
+from offbook.actors.loop import LoopFuture
+from offbook.actors.messages import (
+    CancelExecution,
+    Command,
+    DeleteStored,
+    ForwardCommand,
+    GetChange,
+    GetOutput,
+    GetStatus,
+    KeepWorkflow,
+    ListActors,
+    ListLive,
+    PauseExecution,
+    ResumeExecution,
+    SignalExecution,
+    StartExecution,
+    StatusAnswer,
+)
+from offbook.workflows.caller import Caller
+from offbook.workflows.checkpoint import checkpoint_document, load_run
+from offbook.workflows.document import Workflow
+from offbook.workflows.errors import (
+    CheckpointNotFound,
+    ExecutionNotFound,
+    ExecutionUserMissing,
+    Forbidden,
+    NodeNotFound,
+    Problem,
+    StatusUnavailable,
+    StorageUnavailable,
+    ValidationFailed,
+    WorkflowNotFound,
+)
+from offbook.workflows.inputs import check_inputs
+from offbook.workflows.plan import Plan
+from offbook.workflows.records import (
+    ExecutionFilter,
+    ExecutionReader,
+    InsertExecution,
+    PutWorkflow,
+    StoredExecution,
+)
+from offbook.workflows.run import Run
+from offbook.workflows.schema import workflow_schema
+from offbook.workflows.states import Durability, ExecutionStatus
+from offbook.workflows.status import StatusContext, status_payload
+from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue, format_time
+
+T = TypeVar("T")
+
+ASK_TIMEOUT = 10.0
+"""Seconds that an answer may take which needs no database."""
+STORE_TIMEOUT = 30.0
+"""Seconds that an answer may take which waits for a commit."""
+MAX_PAGE = 500
+FINGERPRINT_LENGTH = 64
+
+
+class ExecutionService:
+    """Starts, shows and steers executions on behalf of callers."""
+
+    def __init__(
+        self,
+        *,
+        around: Surroundings,
+        directory: ExecutionDirectory,
+        catalogue: Catalogue,
+        reader: ExecutionReader,
+        read_pool: Executor,
+        transactions: Callable[[], tuple[int, int]],
+    ) -> None:
+        self._around = around
+        self._directory = directory
+        self._catalogue = catalogue
+        self._reader = reader
+        self._read_pool = read_pool
+        self._transactions = transactions
+        self._started = time.monotonic()
+
+    # Executions
+
+    async def start(
+        self,
+        workflow: str | JsonObject | Workflow,
+        inputs: JsonObject,
+        *,
+        caller: Caller,
+        user: ExecutionUser | None = None,
+        labels: dict[str, str] | None = None,
+        durability: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> str:
+        """Accept an execution and return its id once its row is committed.
+
+        `workflow` is a name, a fingerprint, a document or a built workflow. With an idempotency key that was
+        used before for the same request, the id is that of the execution it started.
+        """
+        plan = await self._plan(workflow)
+        checked = check_inputs(plan.workflow, inputs)
+        execution_user = self._execution_user(caller, user)
+        _check_durability(durability)
+        now = self._around.clock()
+        insert = InsertExecution(
+            execution_id=uuid.uuid4().hex,
+            workflow_name=plan.workflow.name,
+            fingerprint=plan.fingerprint,
+            document=plan.document,
+            user=execution_user,
+            labels=labels or {},
+            inputs=checked,
+            durability=Durability.EXIT.value,
+            worker_id=self._around.worker_id,
+            created_at=now,
+            idempotency_key=idempotency_key,
+            request_hash=_request_hash(plan, inputs, execution_user, labels, durability) if idempotency_key else None,
+        )
+        run = Run(
+            plan,
+            insert.execution_id,
+            user=execution_user,
+            inputs=checked,
+            labels=insert.labels,
+            durability=insert.durability,
+            created_at=now,
+        )
+        return str(await self._ask_supervisor(StartExecution(run, insert), STORE_TIMEOUT))
+
+    async def status(
+        self, execution_id: str, *, caller: Caller, since: int | None = None, wait: float | None = None
+    ) -> StatusAnswer:
+        """Answer the status payload, from the actor's memory, or from the database once it has gone.
+
+        With `since`, only what changed after that revision; with `wait`, up to so many seconds later, as soon
+        as there is something newer than `since`.
+        """
+        entry = self._directory.find(execution_id)
+        if entry is None or not (entry.accepted or entry.ref is None):
+            return await self._stored_status(execution_id, caller, since)
+        if not caller.may_see(entry.user_id):
+            raise ExecutionNotFound(execution_id)
+        ref = entry.ref
+        if ref is None:
+            return _snapshot(entry, since)
+        try:
+            if wait and since is not None:
+                await self._wait_for_change(ref, since, wait)
+            async with asyncio.timeout(ASK_TIMEOUT):
+                answer = await ref.ask(GetStatus(since), block=False)
+        except ActorDeadError:
+            # It crashed or was evicted between the look-up and the answer.
+            entry = self._directory.find(execution_id)
+            if entry is not None and entry.ref is not ref:
+                return await self.status(execution_id, caller=caller, since=since)
+            return _snapshot(entry, since) if entry else await self._stored_status(execution_id, caller, since)
+        except TimeoutError:
+            raise StatusUnavailable(execution_id, ASK_TIMEOUT) from None
+        assert isinstance(answer, StatusAnswer)
+        return answer
+
+    async def _wait_for_change(self, ref: ActorRef[Any], since: int, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                change = await ref.ask(GetChange(since), block=False)
+                await change
+        except TimeoutError:
+            return
+
+    async def resume(
+        self, execution_id: str, *, caller: Caller, guidance: str = "", user: ExecutionUser | None = None
+    ) -> JsonObject:
+        """Have an execution go on from what did not finish; the same answer if it does already."""
+        await self._check_caller(execution_id, caller)
+        epoch = await self._command(ResumeExecution(execution_id, guidance, user))
+        return {"execution_id": execution_id, "epoch": epoch, "status_url": f"/status/{execution_id}"}
+
+    async def cancel(self, execution_id: str, *, caller: Caller) -> None:
+        """Stop: calls in flight are aborted, partial text is kept, a checkpoint is saved."""
+        await self._check_caller(execution_id, caller)
+        await self._command(CancelExecution(execution_id))
+
+    async def pause(self, execution_id: str, *, caller: Caller) -> None:
+        """Start nothing new; calls in flight finish and are kept; a checkpoint is saved."""
+        await self._check_caller(execution_id, caller)
+        await self._command(PauseExecution(execution_id))
+
+    async def signal(self, execution_id: str, name: str, payload: JsonValue, *, caller: Caller) -> None:
+        """Answer what an execution waits for; ValidationFailed if the form refuses the payload."""
+        await self._check_caller(execution_id, caller)
+        await self._command(SignalExecution(execution_id, name, payload))
+
+    async def delete(self, execution_id: str, *, caller: Caller) -> None:
+        """Forget an execution that is at rest, with its outputs and checkpoint."""
+        await self._check_caller(execution_id, caller)
+        if not await self._ask_supervisor(DeleteStored(execution_id), STORE_TIMEOUT):
+            raise ExecutionNotFound(execution_id)
+
+    async def output(self, execution_id: str, node_id: str, item: int | None = None, *, caller: Caller) -> JsonValue:
+        """Return the whole output of a node or item."""
+        await self._check_caller(execution_id, caller)
+        entry = self._directory.find(execution_id)
+        if entry is not None and entry.ref is not None:
+            return await entry.ref.ask(GetOutput(node_id, item), block=False)
+        run = await self._stored_run(execution_id)
+        try:
+            return run.output(node_id, item)
+        except KeyError:
+            raise NodeNotFound(execution_id, node_id, "no such node or item, or it has no output") from None
+
+    async def checkpoint(self, execution_id: str, *, caller: Caller) -> JsonObject:
+        """Return the stored checkpoint, whole."""
+        await self._check_caller(execution_id, caller)
+        stored = await self._read(self._reader.load, execution_id)
+        if stored is None:
+            raise ExecutionNotFound(execution_id)
+        if stored.checkpoint is None:
+            raise CheckpointNotFound(execution_id)
+        return checkpoint_document(stored)
+
+    async def list_executions(
+        self,
+        *,
+        caller: Caller,
+        statuses: tuple[str, ...] = (),
+        workflow: str | None = None,
+        user: str | None = None,
+        labels: dict[str, str] | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> JsonObject:
+        """Return a page, newest first: what is in memory from memory, the rest by one read."""
+        limit = max(1, min(limit, MAX_PAGE))
+        owner = user if caller.is_operator else caller.user_id
+        where = ExecutionFilter(statuses=statuses, workflow=workflow, user_id=owner, labels=labels or {})
+        before = decode_cursor(cursor)
+        live = await self._ask_supervisor(ListLive(where), ASK_TIMEOUT)
+        rows = {
+            row.execution_id: row for row in live if before is None or (row.created_at, row.execution_id) < before
+        }
+        stored = await self._read_page(where, before, limit + 1)
+        for row in stored:
+            # A row of ours that claims to be live but is not in memory lost its process.
+            if row.execution_id not in self._directory:
+                rows.setdefault(row.execution_id, row)
+        page = sorted(rows.values(), key=lambda row: (row.created_at, row.execution_id), reverse=True)
+        more = len(page) > limit
+        page = page[:limit]
+        return {
+            "executions": [row_json(row, live=row.execution_id in self._directory) for row in page],
+            "next_cursor": encode_cursor(page[-1]) if more else None,
+        }
+
+    # Workflows
+
+    async def put_workflow(self, document: str | JsonObject | Workflow) -> JsonObject:
+        """Register a workflow under its name; the newest of a name answers to it."""
+        plan = self._accept(document)
+        write = PutWorkflow(plan.fingerprint, plan.workflow.name, plan.document, self._around.clock())
+        await self._ask_supervisor(KeepWorkflow(write), STORE_TIMEOUT)
+        self._catalogue.name(plan)
+        return {"name": plan.workflow.name, "fingerprint": plan.fingerprint}
+
+    async def list_workflows(self) -> list[JsonObject]:
+        """Return the registered workflows, newest first."""
+        rows = await self._read(self._reader.list_workflows)
+        return [
+            {"name": row.name, "fingerprint": row.fingerprint, "created_at": format_time(row.created_at)}
+            for row in rows
+        ]
+
+    async def workflow(self, reference: str) -> JsonObject:
+        """Return a workflow by fingerprint or name, with its document."""
+        found = await self._read(self._reader.workflow, reference)
+        if found is None:
+            raise WorkflowNotFound(reference)
+        row, document = found
+        return {
+            "name": row.name,
+            "fingerprint": row.fingerprint,
+            "created_at": format_time(row.created_at),
+            "document": document,
+        }
+
+    async def validate(self, document: str | JsonObject) -> list[Problem]:
+        """Return everything that is wrong with a document; empty if it would be accepted."""
+        try:
+            self._accept(document)
+        except ValidationFailed as refused:
+            return list(refused.problems)
+        return []
+
+    async def schema(self) -> JsonObject:
+        """Return the JSON Schema of documents, with the node types of this worker."""
+        return workflow_schema(self._catalogue.types)
+
+    # Operations
+
+    async def actors(self) -> JsonObject:
+        """List every actor of this worker."""
+        actors = await self._ask_supervisor(ListActors(), ASK_TIMEOUT)
+        return {"actors": actors, "dead_letters": self._around.stale_messages, "counts": self._figures()}
+
+    async def health(self) -> JsonObject:
+        """Say that the control loop answers."""
+        return {"status": "ok", "uptime_seconds": round(time.monotonic() - self._started, 3)}
+
+    async def ready(self) -> tuple[bool, JsonObject]:
+        """Say whether new executions can be taken: the database answers and nothing drains."""
+        try:
+            await self._read(self._reader.ping)
+        except StorageUnavailable as away:
+            return False, {"status": "unready", "database": str(away), "counts": self._figures()}
+        return True, {"status": "ready", "database": "ok", "counts": self._figures()}
+
+    def _figures(self) -> JsonObject:
+        reads, writes = self._transactions()
+        return {
+            "executions": self._directory.count(),
+            "stale_messages": self._around.stale_messages,
+            "transactions": {"reads": reads, "writes": writes},
+            **self._around.runner.figures(),
+        }
+
+    # How it is done
+
+    async def _plan(self, workflow: str | JsonObject | Workflow) -> Plan:
+        if not isinstance(workflow, str):
+            return self._accept(workflow)
+        known = self._catalogue.by_fingerprint(workflow) or self._catalogue.by_name(workflow)
+        if known is not None:
+            return known
+        found = await self._read(self._reader.workflow, workflow)
+        if found is None:
+            raise WorkflowNotFound(workflow)
+        row, document = found
+        plan = self._catalogue.restore(document, row.fingerprint)
+        if workflow != row.fingerprint:
+            self._catalogue.name(plan)
+        return plan
+
+    def _accept(self, document: str | JsonObject | Workflow) -> Plan:
+        if isinstance(document, Workflow):
+            return self._catalogue.accept_built(document)
+        return self._catalogue.accept(document)
+
+    def _execution_user(self, caller: Caller, named: ExecutionUser | None) -> ExecutionUser:
+        if not caller.is_operator:
+            if named is not None and named.id != caller.user_id:
+                raise Forbidden("(new)", "only an operator starts an execution for another user")
+            return named or ExecutionUser(caller.user_id or "", caller.role, caller.tier)
+        if named is None or not named.id:
+            raise ExecutionUserMissing(None)
+        return named
+
+    async def _check_caller(self, execution_id: str, caller: Caller) -> None:
+        """Raise ExecutionNotFound unless the execution exists and is the caller's."""
+        entry = self._directory.find(execution_id)
+        if entry is not None:
+            owner = entry.user_id
+        elif caller.is_operator:
+            return
+        else:
+            row = await self._read(self._reader.load_row, execution_id)
+            if row is None:
+                raise ExecutionNotFound(execution_id)
+            owner = row.user_id
+        if not caller.may_see(owner):
+            raise ExecutionNotFound(execution_id)
+
+    async def _command(self, command: Command) -> Any:
+        return await self._ask_supervisor(ForwardCommand(command), STORE_TIMEOUT)
+
+    async def _ask_supervisor(self, message: object, timeout: float) -> Any:
+        """Ask, and follow futures of futures to the answer."""
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await self._around.supervisor.ask(message, block=False)
+                while isinstance(answer, LoopFuture):
+                    answer = await answer
+                return answer
+        except TimeoutError:
+            raise StorageUnavailable(f"no answer within {timeout:g} s") from None
+        except ActorDeadError:
+            raise StorageUnavailable("the worker is stopping") from None
+
+    async def _read(self, question: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._read_pool, question, *args)
+
+    async def _read_page(self, where: ExecutionFilter, before: tuple[float, str] | None, limit: int) -> Any:
+        def question() -> Any:
+            return self._reader.list_executions(where, before=before, limit=limit)
+
+        return await self._read(question)
+
+    async def _stored_run(self, execution_id: str) -> Run:
+        stored = await self._read(self._reader.load, execution_id)
+        if stored is None:
+            raise ExecutionNotFound(execution_id)
+        return self.restore(stored)
+
+    def restore(self, stored: StoredExecution) -> Run:
+        """Build the run of a stored execution; callable from any thread."""
+        return load_run(stored, self._catalogue.restore(stored.document, stored.fingerprint))
+
+    async def _stored_status(self, execution_id: str, caller: Caller, since: int | None) -> StatusAnswer:
+        stored = await self._read(self._reader.load, execution_id)
+        if stored is None or not caller.may_see(stored.user.id if stored.user else None):
+            raise ExecutionNotFound(execution_id)
+        run = self.restore(stored)
+        context = StatusContext(source="database", checkpoint_saved=stored.checkpoint is not None)
+        return StatusAnswer(orjson.dumps(status_payload(run, context, since)), run.revision)
+
+
+def _snapshot(entry: Entry, since: int | None) -> StatusAnswer:
+    """Answer from the state that a crashed actor handed over, while it is restarted."""
+    context = StatusContext(status=ExecutionStatus.RECOVERING)
+    return StatusAnswer(orjson.dumps(status_payload(entry.run, context, since)), entry.run.revision)
+
+
+def _check_durability(asked: str | None) -> None:
+    """Refuse a word that is no mode. Every mode is served as `exit` until there is a journal; status says so."""
+    modes = [mode.value for mode in Durability]
+    if asked is not None and asked not in modes:
+        message = f"durability {asked!r} is not one of {', '.join(modes)}"
+        raise ValidationFailed([Problem("bad-durability", message, "durability")])
+
+
+def _request_hash(
+    plan: Plan, inputs: JsonObject, user: ExecutionUser, labels: dict[str, str] | None, durability: str | None
+) -> str:
+    request = [plan.fingerprint, inputs, user.to_json(), labels or {}, durability]
+    return hashlib.sha256(orjson.dumps(request, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -1,0 +1,442 @@
+"""The Supervisor: admits executions, spawns an actor for each, restarts the crashed, resumes by policy, drains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from loguru import logger
+from pykka import ActorRef
+
+from offbook.actors.admission import Admission
+from offbook.actors.directory import Entry, ExecutionDirectory
+from offbook.actors.execution import ExecutionActor, Surroundings
+from offbook.actors.listing import list_actors
+from offbook.actors.loop import Dispatcher, LoopActor, LoopFuture
+from offbook.actors.messages import (
+    AcceptExecution,
+    AutoResumeDue,
+    BeginExecution,
+    Command,
+    DeleteStored,
+    DrainWorker,
+    EvictionDue,
+    ExecutionAccepted,
+    ExecutionCrashed,
+    ExecutionDiscarded,
+    ExecutionLoaded,
+    ExecutionSaved,
+    ForwardCommand,
+    GiveUpExecution,
+    InterruptExecution,
+    KeepWorkflow,
+    ListActors,
+    ListLive,
+    RestartDue,
+    ResumeExecution,
+    StartExecution,
+    StatusChanged,
+    StoreWrite,
+    SupervisorMessage,
+    WriteDone,
+    WriteFailed,
+)
+from offbook.workflows.errors import CommandRefused, Draining, ExecutionNotFound
+from offbook.workflows.records import DeleteExecution, PutWorkflow
+from offbook.workflows.run import Run
+from offbook.workflows.states import ExecutionStatus
+from offbook.workflows.values import JsonObject
+
+FIRST_RESTART_DELAY = 0.05
+MAX_RESTART_DELAY = 5.0
+EVICTION_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorLimits:
+    """How much a worker takes on and keeps."""
+
+    max_live: int = 10_000
+    max_queued: int = 10_000
+    retain_seconds: float = 60.0
+    """How long an execution at rest is answered for from memory."""
+    retain_count: int = 1000
+    """How many executions at rest are kept at most."""
+
+
+class Supervisor(LoopActor):
+    """Spawns one ExecutionActor per run, knows which are in memory, and keeps them going."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        around: Surroundings,
+        limits: SupervisorLimits,
+        directory: ExecutionDirectory,
+        load: Callable[[str, Callable[[ExecutionLoaded], None]], None],
+    ) -> None:
+        """`load(execution_id, reply)` reads an execution from the database on another thread."""
+        super().__init__()
+        self._dispatcher = dispatcher
+        self._limits = limits
+        self._directory = directory
+        self._load = load
+        self._admission = Admission(limits.max_live, limits.max_queued)
+        self._around = around
+        around.supervisor = self.actor_ref
+        self._held: dict[str, list[tuple[Command, LoopFuture]]] = {}
+        """Commands for executions that are being loaded or restarted."""
+        self._writing: dict[str, LoopFuture] = {}
+        """Who waits for a delete or a workflow to be stored, by its id."""
+        self._rested: dict[str, float] = {}
+        self._draining: LoopFuture | None = None
+        self._undrained: set[str] = set()
+        self._drained = 0
+        self._eviction_armed = False
+        self.dead_letters = 0
+
+    def on_receive(self, message: SupervisorMessage) -> object:
+        match message:
+            case StatusChanged():
+                return self._status_changed(message)
+            case ExecutionAccepted():
+                return self._accepted(message)
+            case ExecutionSaved():
+                return self._saved(message)
+            case StartExecution():
+                return self._start(message)
+            case ForwardCommand():
+                return self._forward(message.command)
+            case ExecutionLoaded():
+                return self._loaded(message)
+            case ExecutionDiscarded():
+                return self._forget(message.execution_id)
+            case ExecutionCrashed():
+                return self._crashed(message)
+            case RestartDue():
+                return self._restart(message.execution_id)
+            case AutoResumeDue():
+                return self._auto_resume(message)
+            case EvictionDue():
+                return self._evict()
+            case DeleteStored():
+                return self._delete(message.execution_id)
+            case WriteDone() | WriteFailed():
+                return self._written(message)
+            case KeepWorkflow():
+                return self._keep_workflow(message)
+            case ListLive():
+                return self._directory.rows(message.where, self._around.worker_id)
+            case ListActors():
+                return self._list_actors()
+            case DrainWorker():
+                return self._drain()
+            case _:
+                assert_never(message)
+
+    def on_child_stopped(self, child: ActorRef[Any], reason: BaseException | None) -> None:
+        """A crash is told by the dying actor itself, with its state; here only one that could not tell is left."""
+        if reason is None:
+            return
+        for entry in self._directory:
+            if entry.ref is child:
+                logger.error("execution died without its state", execution_id=entry.execution_id, why=str(reason))
+                self._crashed(ExecutionCrashed(entry.execution_id, entry.run, entry.accepted, str(reason)))
+                return
+
+    # New executions
+
+    def _start(self, message: StartExecution) -> LoopFuture:
+        if self._draining is not None:
+            raise Draining
+        run = message.run
+        begin = self._admission.enter(run.execution_id)
+        entry = self._spawn(run, inserted=False, saved=False)
+        assert entry.ref is not None
+        return self._answer_of(entry.ref, AcceptExecution(message.insert, begin))
+
+    def _spawn(self, run: Run, *, inserted: bool, saved: bool) -> Entry:
+        ref = ExecutionActor.spawn(
+            self._dispatcher, run, self._around, parent=self.actor_ref, inserted=inserted, saved=saved
+        )
+        entry = self._directory.find(run.execution_id)
+        if entry is None:
+            entry = Entry(run, ref)
+            self._directory.add(entry)
+        entry.ref = ref
+        entry.run = run
+        entry.status = run.status
+        return entry
+
+    def _answer_of(self, ref: ActorRef[Any], message: object) -> LoopFuture:
+        """Ask, and give the answer to our own asker, however late it comes."""
+        future = ref.ask(message, block=False)
+        assert isinstance(future, LoopFuture)
+        return future
+
+    def _accepted(self, message: ExecutionAccepted) -> None:
+        entry = self._directory.find(message.execution_id)
+        if entry is None:
+            return
+        entry.accepted = True
+        logger.info("execution accepted", execution_id=entry.execution_id, workflow=entry.run.plan.workflow.name)
+        if self._draining is not None:
+            self._interrupt(entry)
+
+    def _status_changed(self, message: StatusChanged) -> None:
+        entry = self._directory.find(message.execution_id)
+        if entry is None:
+            return
+        before, entry.status = entry.status, message.status
+        entry.saved = False
+        if message.status.at_rest and not before.at_rest:
+            logger.info("execution at rest", execution_id=entry.execution_id, status=message.status.value)
+            self._leave(entry.execution_id)
+
+    def _leave(self, execution_id: str) -> None:
+        self._admission.leave(execution_id)
+        while (following := self._admission.next()) is not None:
+            entry = self._directory.find(following)
+            if entry is None or entry.ref is None or entry.status is not ExecutionStatus.QUEUED:
+                self._admission.leave(following)
+                continue
+            entry.ref.tell(BeginExecution(entry.run.epoch))
+
+    def _saved(self, message: ExecutionSaved) -> None:
+        entry = self._directory.find(message.execution_id)
+        if entry is None or not entry.status.at_rest:
+            return
+        entry.saved = True
+        entry.rested_at = self._around.clock()
+        self._rested[entry.execution_id] = entry.rested_at
+        if self._draining is not None:
+            self._finish_drain(entry.execution_id)
+        elif entry.status is ExecutionStatus.FAILED:
+            self._plan_auto_resume(entry)
+        self._arm_eviction()
+
+    # Executions at rest
+
+    def _arm_eviction(self) -> None:
+        if not self._eviction_armed and self._rested:
+            self._eviction_armed = True
+            self._later(EVICTION_SECONDS, EvictionDue())
+
+    def _evict(self) -> None:
+        self._eviction_armed = False
+        now = self._around.clock()
+        excess = len(self._rested) - self._limits.retain_count
+        for execution_id, since in list(self._rested.items()):
+            if excess <= 0 and now - since < self._limits.retain_seconds:
+                break
+            del self._rested[execution_id]
+            excess -= 1
+            entry = self._directory.find(execution_id)
+            if entry is not None and entry.saved and entry.status.at_rest:
+                self._forget(execution_id)
+        self._arm_eviction()
+
+    def _forget(self, execution_id: str) -> None:
+        entry = self._directory.remove(execution_id)
+        self._rested.pop(execution_id, None)
+        self._leave(execution_id)
+        if entry is not None and entry.ref is not None and entry.ref.is_alive():
+            entry.ref.stop(block=False)
+        self._finish_drain(execution_id)
+
+    def _delete(self, execution_id: str) -> LoopFuture:
+        entry = self._directory.find(execution_id)
+        if entry is not None and not (entry.status.at_rest and entry.saved):
+            raise CommandRefused(execution_id, "delete", entry.status, "cancel it first")
+        self._forget(execution_id)
+        return self._write(execution_id, DeleteExecution(execution_id))
+
+    def _keep_workflow(self, message: KeepWorkflow) -> LoopFuture:
+        return self._write(message.write.fingerprint, message.write)
+
+    def _write(self, key: str, write: DeleteExecution | PutWorkflow) -> LoopFuture:
+        future = self._writing.get(key)
+        if future is None:
+            future = self._writing[key] = LoopFuture()
+            self._around.persistence.tell(StoreWrite(write, self.actor_ref))
+        return future
+
+    def _written(self, message: WriteDone | WriteFailed) -> None:
+        write = message.write
+        assert isinstance(write, DeleteExecution | PutWorkflow)
+        key = write.execution_id if isinstance(write, DeleteExecution) else write.fingerprint
+        future = self._writing.pop(key)
+        if isinstance(message, WriteDone):
+            future.set(message.result.applied)
+        else:
+            future.set_exception((type(message.error), message.error, None))
+
+    # Commands
+
+    def _forward(self, command: Command) -> LoopFuture:
+        if self._draining is not None and isinstance(command, ResumeExecution):
+            raise Draining
+        execution_id = command.execution_id
+        entry = self._directory.find(execution_id)
+        if entry is not None and entry.ref is not None:
+            return self._command(entry, entry.ref, command)
+        future = LoopFuture()
+        if execution_id in self._held:
+            self._held[execution_id].append((command, future))
+            return future
+        self._held[execution_id] = [(command, future)]
+        if entry is None:
+            self._load(execution_id, self._tell_loaded)
+        return future
+
+    def _tell_loaded(self, message: ExecutionLoaded) -> None:
+        self.actor_ref.tell(message)
+
+    def _command(self, entry: Entry, ref: ActorRef[Any], command: Command) -> LoopFuture:
+        if isinstance(command, ResumeExecution) and entry.status.resumable:
+            self._admission.force(entry.execution_id)
+            self._rested.pop(entry.execution_id, None)
+        return self._answer_of(ref, command)
+
+    def _loaded(self, message: ExecutionLoaded) -> None:
+        run = message.run
+        if run is None:
+            error = message.error or ExecutionNotFound(message.execution_id)
+            for _, future in self._held.pop(message.execution_id, ()):
+                future.set_exception((type(error), error, None))
+            return
+        run.db_reads += 1
+        entry = self._directory.find(message.execution_id) or self._adopt(run)
+        self._release(entry)
+
+    def _release(self, entry: Entry) -> None:
+        """Pass on the commands that waited for this execution's actor."""
+        assert entry.ref is not None
+        for command, future in self._held.pop(entry.execution_id, ()):
+            _pass_on(self._command(entry, entry.ref, command), future)
+
+    def _adopt(self, run: Run) -> Entry:
+        """Take an execution that is at rest in the database into memory."""
+        entry = self._spawn(run, inserted=True, saved=True)
+        entry.accepted = entry.saved = True
+        entry.rested_at = self._around.clock()
+        self._rested[run.execution_id] = entry.rested_at
+        self._arm_eviction()
+        return entry
+
+    # Crashes
+
+    def _crashed(self, message: ExecutionCrashed) -> None:
+        entry = self._directory.find(message.execution_id)
+        if entry is None or entry.ref is None:
+            return
+        around = self._around
+        around.runner.abort(message.execution_id, silently=True)
+        entry.ref = None
+        entry.run = message.run
+        entry.last_reason = message.reason
+        if not message.stored:
+            logger.error(
+                "execution crashed before it was stored", execution_id=entry.execution_id, why=message.reason
+            )
+            self._forget(entry.execution_id)
+            return
+        policy = message.run.plan.workflow.restart
+        now = around.clock()
+        entry.crashes = (*(at for at in entry.crashes if now - at < policy.within), now)
+        entry.restarts += 1
+        if len(entry.crashes) > policy.max_restarts:
+            entry.poisoned = True
+        delay = min(MAX_RESTART_DELAY, FIRST_RESTART_DELAY * 2 ** (len(entry.crashes) - 1))
+        logger.warning(
+            "execution crashed", execution_id=entry.execution_id, why=message.reason, restarts=entry.restarts
+        )
+        entry.status = ExecutionStatus.RECOVERING
+        self._later(0.0 if entry.poisoned else delay, RestartDue(entry.execution_id))
+
+    def _restart(self, execution_id: str) -> None:
+        entry = self._directory.find(execution_id)
+        if entry is None or entry.ref is not None:
+            return
+        entry = self._spawn(entry.run, inserted=True, saved=entry.saved)
+        assert entry.ref is not None
+        if entry.poisoned:
+            reason = f"its actor crashed {len(entry.crashes)} times: {entry.last_reason}"
+            entry.ref.tell(GiveUpExecution(reason))
+        elif self._draining is not None:
+            self._interrupt(entry)
+        else:
+            entry.ref.tell(BeginExecution(entry.run.epoch + 1))
+        self._release(entry)
+
+    def _plan_auto_resume(self, entry: Entry) -> None:
+        policy = entry.run.plan.workflow.restart
+        if entry.poisoned or entry.auto_resumes >= policy.auto_resume:
+            return
+        delay = policy.delay * 2**entry.auto_resumes
+        entry.auto_resumes += 1
+        logger.info("failed execution will be resumed", execution_id=entry.execution_id, seconds=delay)
+        self._rested.pop(entry.execution_id, None)
+        self._later(delay, AutoResumeDue(entry.execution_id, entry.run.epoch))
+
+    def _auto_resume(self, message: AutoResumeDue) -> None:
+        entry = self._directory.find(message.execution_id)
+        if self._draining is not None or entry is None or entry.ref is None or entry.run.epoch != message.epoch:
+            return
+        if entry.status is not ExecutionStatus.FAILED:
+            return
+        self._command(entry, entry.ref, ResumeExecution(message.execution_id))
+
+    # The worker goes away
+
+    def _drain(self) -> LoopFuture:
+        if self._draining is None:
+            self._draining = LoopFuture()
+            self._undrained = {entry.execution_id for entry in self._directory if not entry.saved}
+            self._drained = len(self._undrained)
+            for entry in list(self._directory):
+                self._interrupt(entry)
+            self._finish_drain()
+        return self._draining
+
+    def _interrupt(self, entry: Entry) -> None:
+        if entry.accepted and entry.ref is not None and not entry.status.at_rest:
+            entry.ref.tell(InterruptExecution())
+
+    def _finish_drain(self, execution_id: str | None = None) -> None:
+        if self._draining is None or self._draining.done():
+            return
+        if execution_id is not None:
+            self._undrained.discard(execution_id)
+        if not self._undrained:
+            self._draining.set(self._drained)
+
+    # What people ask
+
+    def _list_actors(self) -> list[JsonObject]:
+        return list_actors(self, self._around, self._directory)
+
+    def _later(self, seconds: float, message: SupervisorMessage) -> None:
+        self._around.loop.call_later(seconds, self._tell_self, message)
+
+    def _tell_self(self, message: SupervisorMessage) -> None:
+        if self.actor_ref.is_alive():
+            self.actor_ref.tell(message)
+
+
+def _pass_on(source: LoopFuture, target: LoopFuture) -> None:
+    """Give what one future resolves to, through futures of futures, to another."""
+
+    def resolved(_: object) -> None:
+        try:
+            value = source.get(timeout=0)
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits
+            target.set_exception((type(error), error, error.__traceback__))
+            return
+        if isinstance(value, LoopFuture):
+            _pass_on(value, target)
+        else:
+            target.set(value)
+
+    source.add_done_callback(resolved)

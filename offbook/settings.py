@@ -1,0 +1,82 @@
+"""Settings of an engine: from code, or from OFFBOOK_* variables. Reads nothing after it is built."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from offbook.workflows.errors import OffbookError
+from offbook.workflows.values import JsonObject
+
+
+class SettingRefused(OffbookError):
+    """A setting has a value that it cannot have."""
+
+    def __init__(self, name: str, value: str, expected: str) -> None:
+        self.name = name
+        super().__init__(f"{name}={value!r}: expected {expected}")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How an engine runs. Each field can be given as OFFBOOK_<FIELD>."""
+
+    data_dir: Path = Path("offbook-data")
+    """Folder that this process owns: database, worker id."""
+    database: str | None = None
+    """URL of the database; None: SQLite in the data folder."""
+    max_live: int = 10_000
+    """Executions that run at once; more wait in a queue."""
+    max_queued: int = 10_000
+    """Executions that wait; more are refused with over-capacity."""
+    max_calls: int = 1000
+    """Attempts at nodes that are under way at once."""
+    retain_seconds: float = 60.0
+    """How long an execution at rest is answered for from memory."""
+    retain_count: int = 1000
+    """How many executions at rest are kept in memory at most."""
+    providers: JsonObject = field(default_factory=dict)
+    """Model providers: {name: {base_url, ...}}; `scripted` is always there."""
+    imports: tuple[str, ...] = ()
+    """Modules to import at start, which register functions and node types."""
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.data_dir.resolve() / 'offbook.db'}"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None, **given: Any) -> EngineSettings:
+        """Read OFFBOOK_* variables; arguments that are not None win over them."""
+        environment = os.environ if environment is None else environment
+        values: dict[str, Any] = {}
+        for each in fields(cls):
+            variable = f"OFFBOOK_{each.name.upper()}"
+            if given.get(each.name) is not None:
+                values[each.name] = given[each.name]
+            elif environment.get(variable):
+                values[each.name] = _parse(each.name, variable, environment[variable])
+        return cls(**values)
+
+
+def _parse(name: str, variable: str, text: str) -> Any:
+    try:
+        match name:
+            case "data_dir":
+                return Path(text)
+            case "max_live" | "max_queued" | "max_calls" | "retain_count":
+                return int(text)
+            case "retain_seconds":
+                return float(text)
+            case "providers":
+                return json.loads(text)
+            case "imports":
+                return tuple(part.strip() for part in text.split(",") if part.strip())
+            case _:
+                return text
+    except ValueError:
+        expected = "a JSON object" if name == "providers" else "a number"
+        raise SettingRefused(variable, text, expected) from None

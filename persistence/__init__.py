@@ -1,0 +1,1 @@
+"""Where executions are kept: tables, stores, migrations."""

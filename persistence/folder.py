@@ -1,0 +1,64 @@
+"""A worker's data folder: who owns it, and the worker id that stays with it."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+from typing import IO
+
+from offbook.workflows.errors import OffbookError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; there the folder is not locked
+    fcntl = None  # type: ignore[assignment]
+
+
+class DataFolderTaken(OffbookError):
+    """Another process owns the data folder."""
+
+    def __init__(self, folder: Path, owner: str) -> None:
+        self.folder = folder
+        self.owner = owner
+        super().__init__(f"the data folder {folder} belongs to {owner or 'another process'}: stop it, or use another")
+
+
+class DataFolder:
+    """A folder that one process at a time owns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+
+    def open(self) -> None:
+        """Create the folder if need be and own it; DataFolderTaken if another process does."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = (self.path / "lock").open("a+", encoding="utf-8")
+        if fcntl is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.seek(0)
+                owner = lock.read().strip()
+                lock.close()
+                raise DataFolderTaken(self.path, owner) from None
+        lock.seek(0)
+        lock.truncate()
+        lock.write(f"process {os.getpid()}")
+        lock.flush()
+        self._lock = lock
+
+    def close(self) -> None:
+        """Give the folder up."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def worker_id(self) -> str:
+        """The same for every process that owns this folder, one after the other."""
+        path = self.path / "worker_id"
+        if not path.exists():
+            path.write_text(uuid.uuid4().hex, encoding="utf-8")
+        return path.read_text(encoding="utf-8").strip()

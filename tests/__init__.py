@@ -1,0 +1,1 @@
+"""Offbook's tests; folders mirror the source."""

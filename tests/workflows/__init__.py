@@ -1,0 +1,1 @@
+"""The pure layer: documents, plans, runs."""

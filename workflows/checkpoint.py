@@ -1,0 +1,161 @@
+"""A run as it is stored, and back: the state without inputs and outputs, which are stored once beside it."""
+
+from __future__ import annotations
+
+from offbook.workflows.errors import OffbookError
+from offbook.workflows.plan import Plan
+from offbook.workflows.records import CHECKPOINT_SCHEMA, CheckpointSummary, SaveState, StoredExecution, StoredOutput
+from offbook.workflows.run import Run
+from offbook.workflows.run_state import FailurePoint, Receipt
+from offbook.workflows.states import ExecutionStatus
+from offbook.workflows.values import JsonObject, JsonValue, NodeError
+from offbook.workflows.work import Steps, Work
+
+
+class UnreadableState(OffbookError):
+    """A stored state was written by a newer version of Offbook."""
+
+    def __init__(self, execution_id: str, schema: int) -> None:
+        self.execution_id = execution_id
+        super().__init__(
+            f"the state of execution {execution_id} has schema {schema}, this version reads up to "
+            f"{CHECKPOINT_SCHEMA}: run a newer Offbook"
+        )
+
+
+def save_of(run: Run) -> SaveState:
+    """Build the write that stores this run as it stands, and count it; its new outputs are handed over.
+
+    A completed run needs no checkpoint; any other gets one.
+    """
+    run.db_writes += 1
+    completed = run.status is ExecutionStatus.COMPLETED
+    return SaveState(
+        execution_id=run.execution_id,
+        epoch=run.epoch,
+        status=run.status.value,
+        state=to_state(run),
+        outputs=tuple(StoredOutput(node.id, item, value) for node, item, value in run.take_unstored()),
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        error_type=run.failure.error.type if run.failure else None,
+        percent=run.percent(),
+        checkpoint=None if completed else summary_of(run),
+    )
+
+
+def summary_of(run: Run) -> CheckpointSummary:
+    """Build what people look at in a checkpoint."""
+    return CheckpointSummary(
+        schema_version=CHECKPOINT_SCHEMA,
+        fingerprint=run.plan.fingerprint,
+        user=run.user,
+        failed_node=run.failure.node_id if run.failure else None,
+        completed_nodes=run.completed_nodes,
+        last_output_node=run.last_output_node,
+        saved_at=run.now,
+    )
+
+
+def to_state(run: Run) -> JsonObject:
+    """Write a run as JSON, without plan, inputs, labels and outputs."""
+    failure = run.failure
+    return {
+        "schema": CHECKPOINT_SCHEMA,
+        "epoch": run.epoch,
+        "status": run.status.value,
+        # What it will be once this is stored: a status from the database must not go back.
+        "revision": run.revision + 1,
+        "now": run.now,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "user": run.user.to_json() if run.user else None,
+        "failure": [failure.error.to_json(), failure.node_id, failure.item] if failure else None,
+        "guidance": run.guidance,
+        "receipt": run.receipt.to_state() if run.receipt else None,
+        "percent": run.percent(),
+        "db": [run.db_reads, run.db_writes],
+        "last_seq": run.steps.last_seq,
+        "steps": run.steps.to_state(),
+        "nodes": {node.id: work.to_state() for node, work in zip(run.plan.nodes, run.works, strict=True)},
+    }
+
+
+def load_run(stored: StoredExecution, plan: Plan) -> Run:
+    """Build the run that a stored execution was, in the state in which it was last saved.
+
+    One that was never saved since its acceptance has nothing done. One that was cut off (its row says that
+    it runs, yet it is loaded) is `interrupted`.
+    """
+    run = Run(
+        plan,
+        stored.execution_id,
+        user=stored.user,
+        inputs=stored.inputs,
+        labels=stored.labels,
+        durability=stored.durability,
+        created_at=stored.created_at,
+    )
+    run.db_writes = 1
+    if stored.state is not None:
+        _restore(run, stored.state)
+    run.epoch = max(run.epoch, stored.epoch)
+    if not ExecutionStatus(stored.status).at_rest:
+        run.status = ExecutionStatus.INTERRUPTED
+    run.adopt_outputs([(output.node_id, output.item, output.value) for output in stored.outputs])
+    return run
+
+
+def _restore(run: Run, state: JsonObject) -> None:
+    if state["schema"] > CHECKPOINT_SCHEMA:
+        raise UnreadableState(run.execution_id, state["schema"])
+    run.epoch = state["epoch"]
+    run.revision = state["revision"]
+    run.now = state["now"]
+    run.status = ExecutionStatus(state["status"])
+    run.started_at = state["started_at"]
+    run.finished_at = state["finished_at"]
+    failure = state["failure"]
+    run.failure = FailurePoint(NodeError.from_json(failure[0]), failure[1], failure[2]) if failure else None
+    run.guidance = state["guidance"]
+    run.receipt = Receipt.from_state(state["receipt"]) if state["receipt"] else None
+    run.restore_percent(state["percent"])
+    run.db_reads, run.db_writes = state["db"]
+    run.steps = Steps.from_state(state["steps"], state["last_seq"], run.revision)
+    nodes: dict[str, JsonValue] = state["nodes"]
+    run.works = [Work.from_state(nodes[node.id], run.revision) for node in run.plan.nodes]
+
+
+def checkpoint_document(stored: StoredExecution) -> JsonObject:
+    """Show a stored checkpoint whole: user, inputs, outputs, last output, failed and completed nodes."""
+    summary = stored.checkpoint
+    state = stored.state
+    assert summary is not None
+    assert state is not None
+    outputs: JsonObject = {}
+    items: dict[str, JsonObject] = {}
+    for output in stored.outputs:
+        if output.item is None:
+            outputs[output.node_id] = output.value
+        else:
+            items.setdefault(output.node_id, {})[str(output.item)] = output.value
+    for node_id in summary.completed_nodes:
+        if node_id not in outputs and node_id in items:
+            outputs[node_id] = [items[node_id][key] for key in sorted(items[node_id], key=int)]
+    last = summary.last_output_node
+    return {
+        "execution_id": stored.execution_id,
+        "epoch": stored.epoch,
+        "schema_version": summary.schema_version,
+        "workflow": {"name": stored.workflow_name, "fingerprint": summary.fingerprint},
+        "status": stored.status,
+        "execution_user": summary.user.to_json() if summary.user else None,
+        "inputs": stored.inputs,
+        "labels": stored.labels,
+        "failed_node": summary.failed_node,
+        "completed_nodes": list(summary.completed_nodes),
+        "node_outputs": outputs,
+        "item_outputs": items,
+        "last_output": {"node_id": last, "output": outputs.get(last)} if last else None,
+        "state": state,
+    }

@@ -1,0 +1,188 @@
+"""What can happen to a run. `Run.apply` takes each of these; time and chance come in with them.
+
+`at` is seconds since the Unix epoch. Messages of the node runner carry the epoch and attempt they belong
+to; those of another incarnation are refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from offbook.workflows.values import NO_USAGE, ExecutionUser, JsonObject, JsonValue, NodeError, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """Supervisor to a new, restarted or resumed run: go on; everything unfinished starts (again)."""
+
+    epoch: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFinished:
+    """Node runner: an attempt returned its output."""
+
+    node_id: str
+    item: int | None
+    attempt: int
+    epoch: int
+    output: JsonValue
+    usage: Usage
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFailed:
+    """Node runner: an attempt ended without an output; also when it was aborted (`error.type` cancelled)."""
+
+    node_id: str
+    item: int | None
+    attempt: int
+    epoch: int
+    error: NodeError
+    at: float
+    usage: Usage = NO_USAGE
+    partial: str = ""
+    """Text that had arrived before the attempt ended."""
+    jitter: float = 0.5
+    """A random number from 0 to 1, drawn by the runner, that spreads retries."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeParked:
+    """Node runner: the node waits, for a time or a signal, without occupying anything."""
+
+    node_id: str
+    item: int | None
+    attempt: int
+    epoch: int
+    kind: str
+    """`timer` or `signal`."""
+    name: str
+    """The signal's name; for a timer, the node id."""
+    until: float | None
+    form: JsonObject | None
+    """JSON Schema of the signal's payload; None accepts any."""
+    default: JsonValue
+    """Output when `until` passes; for a signal only if `has_default`."""
+    has_default: bool
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeProgressed:
+    """Node runner: what a running attempt had to tell, coalesced."""
+
+    node_id: str
+    item: int | None
+    attempt: int
+    epoch: int
+    at: float
+    fraction: float | None = None
+    entries: tuple[tuple[str, str], ...] = ()
+    """(kind, text) in order, kind one of progress, thinking, text."""
+    usage: Usage | None = None
+    """Tokens of this attempt so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgesDecided:
+    """Node runner: the conditions of a node and of the edges that lead to it were evaluated."""
+
+    node_id: str
+    epoch: int
+    edges: tuple[bool, ...]
+    """One for each need of the node, in document order; False also where the predecessor was skipped."""
+    taken: bool
+    """What the node's own `when` gave."""
+    at: float
+    error: NodeError | None = None
+    """Set if a condition could not be evaluated: the node fails with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsExpanded:
+    """Node runner: a foreach knows its items."""
+
+    node_id: str
+    epoch: int
+    items: tuple[JsonValue, ...]
+    at: float
+    error: NodeError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """Execution actor: the time that the run waited for has come."""
+
+    epoch: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SignalReceived:
+    """Caller: the answer that a node waits for. The payload has been checked against the form."""
+
+    name: str
+    payload: JsonValue
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """Caller: abort calls in flight, keep partial text, save a checkpoint."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRequested:
+    """Caller: start nothing new, let calls in flight finish, save a checkpoint."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptRequested:
+    """Supervisor: this worker goes away; abort calls in flight and save a checkpoint."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequested:
+    """Caller or Supervisor: prepare to go on from what did not finish, in the given epoch."""
+
+    epoch: int
+    at: float
+    guidance: str = ""
+    user: ExecutionUser | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CrashedForGood:
+    """Supervisor: the actor crashed more often than its restart policy allows."""
+
+    epoch: int
+    error: NodeError
+    at: float
+
+
+RunMessage: TypeAlias = (
+    Recovered
+    | NodeFinished
+    | NodeFailed
+    | NodeParked
+    | NodeProgressed
+    | EdgesDecided
+    | ItemsExpanded
+    | TimerFired
+    | SignalReceived
+    | CancelRequested
+    | PauseRequested
+    | InterruptRequested
+    | ResumeRequested
+    | CrashedForGood
+)

@@ -1,0 +1,232 @@
+"""What is kept of executions, and the protocols of those who keep it; implemented by `offbook.persistence`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
+
+CHECKPOINT_SCHEMA = 1
+"""Version of the state in checkpoints and outcomes; raised with every change that older code cannot read."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOutput:
+    """What a node, or one item of a foreach, returned."""
+
+    node_id: str
+    item: int | None
+    value: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class InsertExecution:
+    """Write: an execution was accepted. 202 follows its commit."""
+
+    execution_id: str
+    workflow_name: str
+    fingerprint: str
+    document: JsonObject
+    """Stored once per fingerprint, in the same transaction, if the database does not have it yet."""
+    user: ExecutionUser | None
+    labels: dict[str, str]
+    inputs: JsonObject
+    durability: str
+    worker_id: str
+    created_at: float
+    idempotency_key: str | None = None
+    request_hash: str | None = None
+    """Hash of the request that came with the key: another request under the same key is a conflict."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimExecution:
+    """Write: a resume opens a new epoch. Refused (stale) unless the stored epoch is lower."""
+
+    execution_id: str
+    epoch: int
+    worker_id: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveState:
+    """Write: an execution ended or stopped. Refused (stale) if the stored epoch is higher."""
+
+    execution_id: str
+    epoch: int
+    status: str
+    state: JsonObject
+    """All that a run is made of, without outputs and inputs: `Run.to_state`."""
+    outputs: tuple[StoredOutput, ...]
+    """Those that were not stored before; each is stored once."""
+    started_at: float | None
+    finished_at: float | None
+    error_type: str | None
+    percent: float
+    checkpoint: CheckpointSummary | None
+    """None: it completed, and a checkpoint it may have is deleted in the same transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSummary:
+    """The columns of a checkpoint that people look at; the rest is in the state."""
+
+    schema_version: int
+    fingerprint: str
+    user: ExecutionUser | None
+    failed_node: str | None
+    completed_nodes: tuple[str, ...]
+    last_output_node: str | None
+    saved_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteExecution:
+    """Write: forget an ended execution: row, outputs, checkpoint, labels."""
+
+    execution_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutWorkflow:
+    """Write: register a workflow under its name and fingerprint; the newest of a name answers to the name."""
+
+    fingerprint: str
+    name: str
+    document: JsonObject
+    created_at: float
+
+
+Write: TypeAlias = InsertExecution | ClaimExecution | SaveState | DeleteExecution | PutWorkflow
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What became of one write of a committed transaction."""
+
+    applied: bool = True
+    """False: refused as stale (epoch), or the execution does not exist."""
+    existing_id: str | None = None
+    """InsertExecution whose idempotency key was taken: whose it is. Nothing was inserted."""
+    existing_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredExecution:
+    """One execution as the database has it, complete enough to answer its status or to go on."""
+
+    execution_id: str
+    workflow_name: str
+    fingerprint: str
+    document: JsonObject
+    status: str
+    epoch: int
+    worker_id: str
+    user: ExecutionUser | None
+    labels: dict[str, str]
+    inputs: JsonObject
+    durability: str
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    state: JsonObject | None
+    """From the checkpoint if there is one, else from the outcome; None: nothing was saved since acceptance."""
+    outputs: tuple[StoredOutput, ...]
+    checkpoint: CheckpointSummary | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionRow:
+    """One line of a list of executions."""
+
+    execution_id: str
+    workflow_name: str
+    fingerprint: str
+    status: str
+    epoch: int
+    worker_id: str
+    user_id: str | None
+    labels: dict[str, str]
+    durability: str
+    percent: float
+    error_type: str | None
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFilter:
+    """Which executions a list shows. Empty fields do not filter."""
+
+    statuses: tuple[str, ...] = ()
+    workflow: str | None = None
+    """A name or a fingerprint."""
+    user_id: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    worker_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRow:
+    """One registered or used workflow."""
+
+    fingerprint: str
+    name: str
+    created_at: float
+
+
+class ExecutionWriter(Protocol):
+    """Runs writes; called from one thread only."""
+
+    def commit(self, writes: Sequence[Write]) -> list[WriteResult]:
+        """Apply all writes, in order, in one transaction; a result for each.
+
+        Raises StorageUnavailable if the database is away or refuses for now (nothing was applied, or it is
+        unknown: writes may be repeated, each is idempotent under its execution id and epoch).
+        """
+        ...
+
+
+class ExecutionReader(Protocol):
+    """Answers questions, each in one read transaction; callable from several threads.
+
+    Every method raises StorageUnavailable if the database is away.
+    """
+
+    def load(self, execution_id: str) -> StoredExecution | None: ...
+
+    def load_row(self, execution_id: str) -> ExecutionRow | None: ...
+
+    def list_executions(
+        self, where: ExecutionFilter, *, before: tuple[float, str] | None, limit: int
+    ) -> list[ExecutionRow]:
+        """Newest first (created_at, then id, both descending), strictly after the cursor `before`."""
+        ...
+
+    def workflow(self, reference: str) -> tuple[WorkflowRow, JsonObject] | None:
+        """By fingerprint, or the newest of that name."""
+        ...
+
+    def list_workflows(self) -> list[WorkflowRow]: ...
+
+    def ping(self) -> None: ...
+
+
+class ExecutionStore(Protocol):
+    """A database of executions."""
+
+    @property
+    def writer(self) -> ExecutionWriter: ...
+
+    @property
+    def reader(self) -> ExecutionReader: ...
+
+    def transactions(self) -> tuple[int, int]:
+        """How many (read, write) transactions this store has sent since it was opened."""
+        ...
+
+    def close(self) -> None: ...

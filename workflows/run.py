@@ -1,0 +1,605 @@
+"""All transitions of an execution: no actor, no clock, no I/O, no randomness, no template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from offbook.workflows.effects import (
+    AbortCalls,
+    ArmTimer,
+    DecideEdges,
+    Effect,
+    ExpandItems,
+    SaveCheckpoint,
+    SaveOutcome,
+    StartNode,
+)
+from offbook.workflows.errors import IllegalTransition, NotResumable, StaleMessage
+from offbook.workflows.messages import (
+    CancelRequested,
+    CrashedForGood,
+    EdgesDecided,
+    InterruptRequested,
+    ItemsExpanded,
+    NodeFailed,
+    NodeFinished,
+    NodeParked,
+    NodeProgressed,
+    PauseRequested,
+    Recovered,
+    ResumeRequested,
+    RunMessage,
+    SignalReceived,
+    TimerFired,
+)
+from offbook.workflows.plan import PlanNode
+from offbook.workflows.run_state import REVISIONS_PER_EPOCH, FailurePoint, Receipt, RunState
+from offbook.workflows.states import ExecutionStatus, NodeStatus, StepKind
+from offbook.workflows.values import NO_USAGE, JsonValue, NodeError, Usage
+from offbook.workflows.work import Parked, Work
+
+_ENTRY_KINDS = {kind.value: kind for kind in (StepKind.TEXT, StepKind.THINKING, StepKind.PROGRESS)}
+
+
+class Run(RunState):
+    """The state of one execution and all that can change it. Only its own actor calls `apply`."""
+
+    __slots__ = ()
+
+    def apply(self, message: RunMessage) -> list[Effect]:
+        """Change this run by one message; return what its actor must do, in order.
+
+        Raises StaleMessage for another epoch's or attempt's message, IllegalTransition or NotResumable for a
+        command that does not fit; each changes nothing.
+        """
+        handler = self._handlers[type(message)]
+        at: float = message.at
+        before = self.now
+        if at > before:
+            self.now = at
+        self.revision += 1
+        effects: list[Effect] = []
+        try:
+            handler(self, message, effects)
+        except (StaleMessage, IllegalTransition, NotResumable):
+            self.revision -= 1
+            self.now = before
+            raise
+        self._advance(effects)
+        return effects
+
+    def _recovered(self, message: Recovered, effects: list[Effect]) -> None:
+        if message.epoch < self.epoch:
+            raise StaleMessage(f"epoch {message.epoch} of execution {self.execution_id} has passed")
+        if self.status.at_rest:
+            raise IllegalTransition(self.execution_id, self.status, "going on without a resume")
+        if message.epoch > self.epoch:
+            self._open_epoch(message.epoch)
+        self.stopping = None
+        self.status = ExecutionStatus.RUNNING
+        if self.started_at is None:
+            self.started_at = self.now
+        self._next_timer = None
+        self._forget_calls()
+        self.index_works()
+        for node, work in zip(self.plan.nodes, self.works, strict=True):
+            if work.settled(node.continue_on_error):
+                continue
+            if node.foreach is not None and work.status is not NodeStatus.WAITING and work.attempt:
+                self._recover_foreach(node, work, effects)
+            elif work.status is NodeStatus.RUNNING:
+                self._repeat(node, None, work, effects)
+            elif work.status is NodeStatus.PENDING and not self._missing[node.index]:
+                self._ready.append(node.index)
+
+    def _recover_foreach(self, node: PlanNode, work: Work, effects: list[Effect]) -> None:
+        work.status = NodeStatus.RUNNING
+        if work.items is None:
+            work.in_flight = True
+            self._in_flight += 1
+            effects.append(ExpandItems(node.id))
+            return
+        for item, each in enumerate(work.items):
+            if each.status is NodeStatus.RUNNING:
+                self._repeat(node, item, each, effects)
+        self._fill(node, work, effects)
+
+    def _repeat(self, node: PlanNode, item: int | None, work: Work, effects: list[Effect]) -> None:
+        """Start an attempt again that was in flight when its actor or process went away: the same number."""
+        self.receipt = self.receipt or Receipt()
+        self.receipt.repeated_calls += 1
+        work.in_flight = True
+        self._in_flight += 1
+        work.live_usage = NO_USAGE
+        self._touch(node.index, work)
+        self.steps.add(self.now, node.id, item, StepKind.STARTED, "repeated", self.revision)
+        effects.append(StartNode(node.id, item, work.attempt))
+
+    def _open_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.revision = epoch * REVISIONS_PER_EPOCH + 1
+        self._percent_floor = 0.0
+
+    def _finished(self, message: NodeFinished, effects: list[Effect]) -> None:
+        node, work = self._in_flight_work(message.node_id, message.item, message.attempt, message.epoch)
+        self._land(work, message.usage)
+        self._complete(node, message.item, work, message.output, effects)
+
+    def _complete(
+        self, node: PlanNode, item: int | None, work: Work, output: JsonValue, effects: list[Effect]
+    ) -> None:
+        work.status = NodeStatus.COMPLETED
+        work.finished_at = self.now
+        work.error = None
+        work.partial = ""
+        self._touch(node.index, work)
+        self.steps.add(self.now, node.id, item, StepKind.FINISHED, "", self.revision)
+        self._unstored.append((node.index, item))
+        if item is None:
+            self.outputs[node.id] = output
+            self._settled(node, work)
+        else:
+            work.output = output
+            self._item_settled(node, effects)
+
+    def _failed(self, message: NodeFailed, effects: list[Effect]) -> None:
+        node, work = self._in_flight_work(message.node_id, message.item, message.attempt, message.epoch)
+        self._land(work, message.usage)
+        error = message.error
+        if error.type == "cancelled" and self.stopping is not None:
+            self._aborted(node, message.item, work, message.partial)
+            return
+        work.error = error
+        if message.partial:
+            work.partial = message.partial
+        self._touch(node.index, work)
+        policy = node.retry
+        if error.retryable and work.tries < policy.attempts and self.stopping is not ExecutionStatus.CANCELLED:
+            delay = min(policy.max_delay, policy.delay * policy.factor ** (work.tries - 1))
+            delay = max(delay * (0.5 + message.jitter / 2), error.retry_after or 0.0)
+            work.retry_at = self.now + delay
+            self._wait(node.index, message.item, work)
+            text = f"{error.type}: {error.message}; next attempt in {delay:.1f} s"
+            self.steps.add(self.now, node.id, message.item, StepKind.RETRY, text, self.revision)
+            return
+        self._fail(node, message.item, work, error, effects)
+
+    def _fail(self, node: PlanNode, item: int | None, work: Work, error: NodeError, effects: list[Effect]) -> None:
+        """An attempt was the last: the node or item has failed for good."""
+        work.status = NodeStatus.FAILED
+        work.error = error
+        work.finished_at = self.now
+        self._touch(node.index, work)
+        self.steps.add(self.now, node.id, item, StepKind.FAILED, f"{error.type}: {error.message}", self.revision)
+        if node.continue_on_error:
+            if item is None:
+                self._settled(node, work)
+            else:
+                self._item_settled(node, effects)
+            return
+        if self.failure is None:
+            self.failure = FailurePoint(error, node.id, item)
+        if self.stopping is not ExecutionStatus.CANCELLED:
+            self.stopping = ExecutionStatus.FAILED
+        if item is not None:
+            self.works[node.index].error = error
+
+    def _aborted(self, node: PlanNode, item: int | None, work: Work, partial: str) -> None:
+        """An attempt ended because this run stops. A cancel ends it; an interrupt repeats it later."""
+        work.partial = partial or work.partial
+        self._touch(node.index, work)
+        if self.stopping is ExecutionStatus.CANCELLED:
+            work.status = NodeStatus.CANCELLED
+            work.finished_at = self.now
+            self.steps.add(self.now, node.id, item, StepKind.CANCELLED, "", self.revision)
+        # An interrupted attempt stays `running`, not in flight: the next epoch repeats it under its number.
+
+    def _parked(self, message: NodeParked, effects: list[Effect]) -> None:
+        node, work = self._in_flight_work(message.node_id, message.item, message.attempt, message.epoch)
+        self._land(work, NO_USAGE)
+        work.park = Parked(
+            message.kind, message.name, message.until, message.form, message.default, message.has_default
+        )
+        self._wait(node.index, message.item, work)
+        self.steps.add(self.now, node.id, message.item, StepKind.WAITING, message.name, self.revision)
+
+    def _progressed(self, message: NodeProgressed, effects: list[Effect]) -> None:
+        node, work = self._in_flight_work(message.node_id, message.item, message.attempt, message.epoch)
+        if message.fraction is not None:
+            work.fraction = max(work.fraction, message.fraction)
+        if message.usage is not None:
+            work.live_usage = message.usage
+        for kind, text in message.entries:
+            self.steps.stream(self.now, node.id, message.item, _ENTRY_KINDS[kind], text, self.revision)
+        self._touch(node.index, work)
+
+    def _edges_decided(self, message: EdgesDecided, effects: list[Effect]) -> None:
+        node, work = self._deciding_work(message.node_id, message.epoch)
+        self._land(work, NO_USAGE)
+        if message.error is not None:
+            self._fail(node, None, work, message.error, effects)
+        elif self.stopping is not None:
+            return  # decided again, with the same outcome, when the run goes on
+        elif message.taken and (not node.needs or self._any_live_edge(node, message.edges)):
+            self._start(node, work, effects)
+        else:
+            self._skip(node, work)
+
+    def _items_expanded(self, message: ItemsExpanded, effects: list[Effect]) -> None:
+        node, work = self._deciding_work(message.node_id, message.epoch)
+        if node.foreach is None or work.items is not None:
+            raise StaleMessage(f"node {node.id} was expanded before")
+        self._land(work, NO_USAGE)
+        if message.error is not None:
+            self._fail(node, None, work, message.error, effects)
+            return
+        work.values = message.items
+        work.items = [Work() for _ in message.items]
+        self._touch(node.index, work)
+        if work.items:
+            self._fill(node, work, effects)
+        else:
+            self._complete(node, None, work, [], effects)
+
+    def _timer_fired(self, message: TimerFired, effects: list[Effect]) -> None:
+        if message.epoch != self.epoch:
+            raise StaleMessage(f"a timer of epoch {message.epoch} fired in epoch {self.epoch}")
+        self._next_timer = None
+        if self.stopping is not None or self.status.at_rest:
+            return
+        for node, item, work in self.waiting:
+            if work.due is None or work.due > self.now:
+                continue
+            del self._waiting[node.index, item]
+            if work.retry_at is not None:
+                work.retry_at = None
+                self._attempt(node, item, work, effects)
+                continue
+            park, work.park = work.park, None
+            assert park is not None
+            if park.kind == "timer" or park.has_default:
+                self._complete(node, item, work, park.default, effects)
+            else:
+                error = NodeError("timeout", f"no signal {park.name!r} came in time")
+                self._fail(node, item, work, error, effects)
+
+    def _signal_received(self, message: SignalReceived, effects: list[Effect]) -> None:
+        if self.status.at_rest or self.stopping is not None:
+            raise IllegalTransition(self.execution_id, self.status, "a signal")
+        for node, item, work in self.waiting:
+            if work.park is not None and work.park.kind == "signal" and work.park.name == message.name:
+                del self._waiting[node.index, item]
+                work.park = None
+                self._complete(node, item, work, message.payload, effects)
+                return
+        raise IllegalTransition(
+            self.execution_id, self.status, f"the signal {message.name!r}, which nothing waits for,"
+        )
+
+    def _cancel_requested(self, message: CancelRequested, effects: list[Effect]) -> None:
+        if self.status.ended:
+            raise IllegalTransition(self.execution_id, self.status, "a cancel")
+        if self.stopping is ExecutionStatus.CANCELLED:
+            return
+        self.stopping = ExecutionStatus.CANCELLED
+        if self._in_flight:
+            effects.append(AbortCalls())
+
+    def _pause_requested(self, message: PauseRequested, effects: list[Effect]) -> None:
+        if self.status.at_rest:
+            if self.status is ExecutionStatus.PAUSED:
+                return
+            raise IllegalTransition(self.execution_id, self.status, "a pause")
+        if self.stopping is None:
+            self.stopping = ExecutionStatus.PAUSED
+
+    def _interrupt_requested(self, message: InterruptRequested, effects: list[Effect]) -> None:
+        if self.status.at_rest:
+            raise IllegalTransition(self.execution_id, self.status, "an interrupt")
+        if self.stopping not in (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED):
+            self.stopping = ExecutionStatus.INTERRUPTED
+        if self._in_flight:
+            effects.append(AbortCalls())
+
+    def _resume_requested(self, message: ResumeRequested, effects: list[Effect]) -> None:
+        if not self.status.resumable:
+            raise NotResumable(self.execution_id, self.status)
+        if message.epoch <= self.epoch:
+            raise StaleMessage(f"epoch {message.epoch} of execution {self.execution_id} has passed")
+        self._open_epoch(message.epoch)
+        if message.user is not None and self.user is not None:
+            self.user = message.user
+        self.receipt = self._new_receipt()
+        self.guidance = message.guidance
+        self.failure = None
+        self.stopping = None
+        self.finished_at = None
+        self.status = ExecutionStatus.RECOVERING
+        self._reset_unfinished(guided=bool(message.guidance))
+        self.index_works()
+        self.steps.add(self.now, None, None, StepKind.RESUMED, message.guidance, self.revision)
+
+    def _new_receipt(self) -> Receipt:
+        receipt = Receipt()
+        for work in self.works:
+            each = work.items if work.items is not None else [work]
+            kept = [entry for entry in each if entry.status is NodeStatus.COMPLETED]
+            if work.status is NodeStatus.COMPLETED:
+                receipt.kept_nodes += 1
+            if work.items is not None:
+                receipt.kept_items += len(kept)
+            for entry in kept:
+                receipt.saved_tokens += entry.usage.input_tokens + entry.usage.output_tokens
+                receipt.saved_seconds += entry.seconds
+        return receipt
+
+    def _reset_unfinished(self, *, guided: bool) -> None:
+        """Put what failed or was cancelled back to pending; what is settled for good stays."""
+        stopped = (NodeStatus.FAILED, NodeStatus.CANCELLED)
+        targets: list[Work] = []
+        for node, work in zip(self.plan.nodes, self.works, strict=True):
+            for item, each in self.each_of(node.index):
+                each.guided = False
+                finished_with_error = node.continue_on_error and each.status is NodeStatus.FAILED
+                if each.status in stopped and not finished_with_error:
+                    targets.append(each)
+                    each.status = NodeStatus.PENDING
+                    each.tries = 0
+                    each.retry_at = None
+                    each.park = None
+                    each.finished_at = None
+                    each.fraction = 0.0
+                    self._touch(node.index, each)
+        if not targets:
+            # Nothing had failed: guidance is for what was on its way when the run stopped.
+            targets = [
+                each
+                for node in self.plan.nodes
+                for _, each in self.each_of(node.index)
+                if each.status is NodeStatus.RUNNING and each.items is None
+            ]
+        for each in targets:
+            each.guided = guided
+
+    def _crashed_for_good(self, message: CrashedForGood, effects: list[Effect]) -> None:
+        if message.epoch > self.epoch:
+            self._open_epoch(message.epoch)
+        if self._in_flight:
+            effects.append(AbortCalls())
+        self._forget_calls()
+        if self.failure is None:
+            self.failure = FailurePoint(message.error, None, None)
+        self.stopping = ExecutionStatus.FAILED
+
+    _handlers: ClassVar[dict[type[Any], Callable[..., None]]] = {
+        Recovered: _recovered,
+        NodeFinished: _finished,
+        NodeFailed: _failed,
+        NodeParked: _parked,
+        NodeProgressed: _progressed,
+        EdgesDecided: _edges_decided,
+        ItemsExpanded: _items_expanded,
+        TimerFired: _timer_fired,
+        SignalReceived: _signal_received,
+        CancelRequested: _cancel_requested,
+        PauseRequested: _pause_requested,
+        InterruptRequested: _interrupt_requested,
+        ResumeRequested: _resume_requested,
+        CrashedForGood: _crashed_for_good,
+    }
+
+    # What transitions share
+
+    def _forget_calls(self) -> None:
+        """Nothing that was in flight answers to this incarnation."""
+        for index in range(len(self.works)):
+            for _, each in self.each_of(index):
+                each.in_flight = False
+        self._in_flight = 0
+
+    def _advance(self, effects: list[Effect]) -> None:
+        """Start what became ready, then see whether the run has come to rest."""
+        while self._ready and self.stopping is None:
+            self._consider(self.plan.nodes[self._ready.pop(0)], effects)
+        self._ready.clear()
+        if self.status.at_rest or self.status in (ExecutionStatus.QUEUED, ExecutionStatus.RECOVERING):
+            if self.stopping is not None and self.status in (ExecutionStatus.QUEUED, ExecutionStatus.RECOVERING):
+                self._come_to_rest(self.stopping, effects)
+            elif self.stopping is ExecutionStatus.CANCELLED and self.status is not ExecutionStatus.CANCELLED:
+                self._come_to_rest(ExecutionStatus.CANCELLED, effects)
+            return
+        if self.stopping is not None:
+            if not self._in_flight:
+                self._come_to_rest(self.stopping, effects)
+            return
+        if not self._unsettled:
+            self.status = ExecutionStatus.COMPLETED
+            self.finished_at = self.now
+            effects.append(SaveOutcome())
+            return
+        idle = not self._in_flight and bool(self._waiting)
+        self.status = ExecutionStatus.WAITING if idle else ExecutionStatus.RUNNING
+        if self._waiting:
+            self._arm(effects)
+
+    def _arm(self, effects: list[Effect]) -> None:
+        dues = [work.due for work in self._waiting.values() if work.due is not None]
+        if dues and (self._next_timer is None or min(dues) < self._next_timer):
+            self._next_timer = min(dues)
+            effects.append(ArmTimer(self._next_timer))
+
+    def _come_to_rest(self, status: ExecutionStatus, effects: list[Effect]) -> None:
+        cancelled = status is ExecutionStatus.CANCELLED
+        for node, work in zip(self.plan.nodes, self.works, strict=True):
+            for item, each in self.each_of(node.index):
+                if cancelled and each.status in (NodeStatus.WAITING, NodeStatus.RUNNING):
+                    self._waiting.pop((node.index, item), None)
+                    each.status = NodeStatus.CANCELLED
+                    each.finished_at = self.now
+                    self._touch(node.index, each)
+            self._rest_foreach(work)
+        self.status = status
+        self.stopping = None
+        if status.ended:
+            self.finished_at = self.now
+        self.steps.add(self.now, None, None, _REST_STEPS[status], "", self.revision)
+        effects.append(SaveCheckpoint())
+
+    def _rest_foreach(self, work: Work) -> None:
+        """A foreach rests as what its items ended as: failed if one failed, else pending again."""
+        if work.items is None or work.status is not NodeStatus.RUNNING:
+            return
+        failed = [item for item in work.items if item.status is NodeStatus.FAILED]
+        work.revision = self.revision
+        if failed:
+            work.status = NodeStatus.FAILED
+            work.error = failed[0].error
+            work.finished_at = self.now
+
+    def _consider(self, node: PlanNode, effects: list[Effect]) -> None:
+        """All that this node needs is settled: decide, start or skip it."""
+        work = self.works[node.index]
+        live = not node.needs or any(self._is_live(need) for need in node.needs)
+        if not live:
+            self._skip(node, work)
+        elif node.has_conditions and not work.attempt:
+            work.in_flight = True
+            self._in_flight += 1
+            effects.append(DecideEdges(node.id))
+        else:
+            self._start(node, work, effects)
+
+    def _any_live_edge(self, node: PlanNode, edges: tuple[bool, ...]) -> bool:
+        return any(taken and self._is_live(need) for need, taken in zip(node.needs, edges, strict=True))
+
+    def _is_live(self, index: int) -> bool:
+        """Whether a predecessor lets what follows it run; a skipped one does not."""
+        return self.works[index].status is not NodeStatus.SKIPPED
+
+    def _start(self, node: PlanNode, work: Work, effects: list[Effect]) -> None:
+        if node.foreach is None:
+            self._attempt(node, None, work, effects)
+            return
+        work.status = NodeStatus.RUNNING
+        work.attempt += 1
+        work.started_at = work.started_at or self.now
+        self._touch(node.index, work)
+        self.steps.add(self.now, node.id, None, StepKind.STARTED, "", self.revision)
+        if work.items is None:
+            work.in_flight = True
+            self._in_flight += 1
+            effects.append(ExpandItems(node.id))
+        else:
+            self._fill(node, work, effects)
+
+    def _attempt(self, node: PlanNode, item: int | None, work: Work, effects: list[Effect]) -> None:
+        if self.stopping is not None:
+            return
+        work.status = NodeStatus.RUNNING
+        work.attempt += 1
+        work.tries += 1
+        work.started_at = work.started_at or self.now
+        work.in_flight = True
+        self._in_flight += 1
+        self._touch(node.index, work)
+        self.steps.add(self.now, node.id, item, StepKind.STARTED, "", self.revision)
+        effects.append(StartNode(node.id, item, work.attempt))
+
+    def _fill(self, node: PlanNode, work: Work, effects: list[Effect]) -> None:
+        """Start items of a foreach, in order, until as many are active as may be."""
+        assert node.foreach is not None
+        assert work.items is not None
+        if all(item.settled(node.continue_on_error) for item in work.items):
+            self._finish_foreach(node, work, effects)
+            return
+        active = sum(1 for item in work.items if item.status in (NodeStatus.RUNNING, NodeStatus.WAITING))
+        for position, item in enumerate(work.items):
+            if active >= node.foreach.concurrency or self.stopping is not None:
+                return
+            if item.status is NodeStatus.PENDING:
+                self._attempt(node, position, item, effects)
+                active += 1
+
+    def _item_settled(self, node: PlanNode, effects: list[Effect]) -> None:
+        work = self.works[node.index]
+        self._touch(node.index, work)
+        self._fill(node, work, effects)
+
+    def _finish_foreach(self, node: PlanNode, work: Work, effects: list[Effect]) -> None:
+        assert work.items is not None
+        self.outputs[node.id] = [item.output for item in work.items]
+        failed = [item for item in work.items if item.status is NodeStatus.FAILED]
+        work.finished_at = self.now
+        self._touch(node.index, work)
+        if failed:
+            work.status = NodeStatus.FAILED
+            work.error = failed[0].error
+            text = f"{len(failed)} of {len(work.items)} items failed"
+            self.steps.add(self.now, node.id, None, StepKind.FAILED, text, self.revision)
+        else:
+            work.status = NodeStatus.COMPLETED
+            work.error = None
+            self.steps.add(self.now, node.id, None, StepKind.FINISHED, "", self.revision)
+        self._settled(node, work)
+
+    def _skip(self, node: PlanNode, work: Work) -> None:
+        work.status = NodeStatus.SKIPPED
+        work.finished_at = self.now
+        self._touch(node.index, work)
+        self.steps.add(self.now, node.id, None, StepKind.SKIPPED, "", self.revision)
+        self._settled(node, work)
+
+    def _settled(self, node: PlanNode, work: Work) -> None:
+        self._unsettled -= 1
+        self._note_content(node, work)
+        missing = self._missing
+        for successor in node.successors:
+            missing[successor] -= 1
+            if not missing[successor]:
+                self._ready.append(successor)
+
+    def _wait(self, index: int, item: int | None, work: Work) -> None:
+        work.status = NodeStatus.WAITING
+        self._waiting[index, item] = work
+        self._touch(index, work)
+
+    def _land(self, work: Work, usage: Usage) -> None:
+        work.in_flight = False
+        self._in_flight -= 1
+        if usage is not NO_USAGE:
+            work.usage = work.usage + usage
+        work.live_usage = NO_USAGE
+
+    def _touch(self, index: int, work: Work) -> None:
+        work.revision = self.revision
+        self.works[index].revision = self.revision
+
+    def _in_flight_work(self, node_id: str, item: int | None, attempt: int, epoch: int) -> tuple[PlanNode, Work]:
+        if epoch != self.epoch:
+            raise StaleMessage(f"epoch {epoch} reported on {node_id}, but this is epoch {self.epoch}")
+        node = self.plan.nodes[self.plan.index[node_id]]
+        try:
+            work = self._work(node.index, item)
+        except KeyError:
+            raise StaleMessage(f"{node_id} has no item {item}") from None
+        if not work.in_flight or work.attempt != attempt:
+            raise StaleMessage(f"attempt {attempt} at {node_id} is not the one in flight")
+        return node, work
+
+    def _deciding_work(self, node_id: str, epoch: int) -> tuple[PlanNode, Work]:
+        if epoch != self.epoch:
+            raise StaleMessage(f"epoch {epoch} decided on {node_id}, but this is epoch {self.epoch}")
+        node = self.plan.node(node_id)
+        work = self.works[node.index]
+        if not work.in_flight:
+            raise StaleMessage(f"nothing is to be decided on {node_id}")
+        return node, work
+
+
+_REST_STEPS = {
+    ExecutionStatus.FAILED: StepKind.FAILED,
+    ExecutionStatus.CANCELLED: StepKind.CANCELLED,
+    ExecutionStatus.PAUSED: StepKind.PAUSED,
+    ExecutionStatus.INTERRUPTED: StepKind.PAUSED,
+}

@@ -1,0 +1,288 @@
+"""What an execution is made of, and what can be read of it; `run` alone changes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from offbook.workflows.plan import Plan, PlanNode
+from offbook.workflows.scope import Scope
+from offbook.workflows.states import ExecutionStatus, NodeStatus
+from offbook.workflows.values import NO_USAGE, ExecutionUser, JsonObject, JsonValue, NodeError, Usage
+from offbook.workflows.work import Steps, Work
+
+REVISIONS_PER_EPOCH = 1 << 32
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What resumes and restarts of this execution kept and repeated."""
+
+    kept_nodes: int = 0
+    kept_items: int = 0
+    repeated_calls: int = 0
+    saved_tokens: int = 0
+    saved_seconds: float = 0.0
+
+    def to_json(self) -> JsonObject:
+        return {
+            "kept_nodes": self.kept_nodes,
+            "kept_items": self.kept_items,
+            "repeated_calls": self.repeated_calls,
+            "saved": {"tokens": self.saved_tokens, "cost": None, "seconds": round(self.saved_seconds, 3)},
+        }
+
+    def to_state(self) -> list[JsonValue]:
+        return [self.kept_nodes, self.kept_items, self.repeated_calls, self.saved_tokens, self.saved_seconds]
+
+    @classmethod
+    def from_state(cls, state: list[JsonValue]) -> Receipt:
+        return cls(*state)
+
+
+@dataclass(frozen=True, slots=True)
+class FailurePoint:
+    """The error that failed an execution, and where."""
+
+    error: NodeError
+    node_id: str | None
+    item: int | None
+
+
+class RunState:
+    """The state of one execution, without its transitions."""
+
+    __slots__ = (
+        "_content_done",
+        "_in_flight",
+        "_missing",
+        "_next_timer",
+        "_percent_floor",
+        "_ready",
+        "_unsettled",
+        "_unstored",
+        "_waiting",
+        "created_at",
+        "db_reads",
+        "db_writes",
+        "durability",
+        "epoch",
+        "execution_id",
+        "failure",
+        "finished_at",
+        "guidance",
+        "inputs",
+        "labels",
+        "now",
+        "outputs",
+        "plan",
+        "receipt",
+        "revision",
+        "started_at",
+        "status",
+        "steps",
+        "stopping",
+        "user",
+        "works",
+    )
+
+    def __init__(
+        self,
+        plan: Plan,
+        execution_id: str,
+        *,
+        user: ExecutionUser | None,
+        inputs: JsonObject,
+        labels: dict[str, str],
+        durability: str,
+        created_at: float,
+    ) -> None:
+        self.plan = plan
+        self.execution_id = execution_id
+        self.user = user
+        self.inputs = inputs
+        self.labels = labels
+        self.durability = durability
+        self.created_at = created_at
+        self.started_at: float | None = None
+        self.finished_at: float | None = None
+        self.status = ExecutionStatus.QUEUED
+        self.stopping: ExecutionStatus | None = None
+        """Where the run ends up once nothing is in flight."""
+        self.epoch = 1
+        self.revision = REVISIONS_PER_EPOCH
+        self.now = created_at
+        self.failure: FailurePoint | None = None
+        self.guidance = ""
+        self.receipt: Receipt | None = None
+        self.db_reads = 0
+        self.db_writes = 0
+        self.works = [Work() for _ in plan.nodes]
+        self.outputs: dict[str, JsonValue] = {}
+        self.steps = Steps()
+        self._unstored: list[tuple[int, int | None]] = []
+        self._percent_floor = 0.0
+        self._ready: list[int] = []
+        self._next_timer: float | None = None
+        self.index_works()
+
+    def index_works(self) -> None:
+        """Compute what follows from the works: counters, content, waiting; after loading them."""
+        works = self.works
+        self._in_flight = 0
+        self._unsettled = 0
+        self._content_done = 0
+        self._waiting: dict[tuple[int, int | None], Work] = {}
+        self._missing: list[int] = []
+        for node, work in zip(self.plan.nodes, works, strict=True):
+            if not work.settled(node.continue_on_error):
+                self._unsettled += 1
+            self._note_content(node, work)
+            self._missing.append(sum(1 for need in node.needs if not self.settled(need)))
+            for item, each in self.each_of(node.index):
+                if each.status is NodeStatus.WAITING:
+                    self._waiting[node.index, item] = each
+                if each.in_flight:
+                    self._in_flight += 1
+
+    def scope(self, node_id: str, item: int | None = None) -> Scope:
+        """Return what an attempt at this node or item may see."""
+        node = self.plan.node(node_id)
+        work = self._work(node.index, item)
+        parent = self.works[node.index]
+        upstream = node.ancestors & self._content_done
+        so_far = None
+        if item is not None and node.foreach is not None and node.foreach.concurrency == 1:
+            so_far = tuple(each.output for each in (parent.items or ())[:item])
+        return Scope(
+            plan=self.plan,
+            node=node,
+            inputs=self.inputs,
+            outputs=self.outputs,
+            user=self.user,
+            guidance=self.guidance if work.guided else "",
+            last_output_node=self.plan.nodes[upstream.bit_length() - 1].id if upstream else None,
+            item=parent.values[item] if item is not None else None,
+            index=item,
+            items_so_far=so_far,
+        )
+
+    @property
+    def last_output_node(self) -> str | None:
+        """The latest content-producing node in document order that has an output."""
+        return self.plan.nodes[self._content_done.bit_length() - 1].id if self._content_done else None
+
+    @property
+    def completed_nodes(self) -> tuple[str, ...]:
+        return tuple(
+            node.id
+            for node, work in zip(self.plan.nodes, self.works, strict=True)
+            if work.status is NodeStatus.COMPLETED
+        )
+
+    @property
+    def current_nodes(self) -> list[str]:
+        """Nodes that run now, in document order."""
+        return [
+            node.id
+            for node, work in zip(self.plan.nodes, self.works, strict=True)
+            if work.status is NodeStatus.RUNNING
+        ]
+
+    @property
+    def waiting(self) -> list[tuple[PlanNode, int | None, Work]]:
+        """Nodes and items that wait for a time or a signal, in document order."""
+        keys = sorted(self._waiting, key=lambda key: (key[0], -1 if key[1] is None else key[1]))
+        return [(self.plan.nodes[index], item, self._waiting[index, item]) for index, item in keys]
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of every attempt of every epoch, also of failed ones."""
+        total = NO_USAGE
+        for work in self.works:
+            total = total + work.total_usage
+        return total
+
+    def percent(self) -> float:
+        """How far the run is, 0 to 100; within an epoch it never goes back."""
+        works = self.works
+        done = float(len(works) - self._unsettled)
+        for node, work in zip(self.plan.nodes, works, strict=True):
+            keep_on = node.continue_on_error
+            if not work.settled(keep_on):
+                if work.items:
+                    fractions = (1.0 if each.settled(keep_on) else each.fraction for each in work.items)
+                    done += sum(fractions) / len(work.items)
+                else:
+                    done += work.fraction
+        percent = round(100.0 * done / len(works), 2)
+        if self._unsettled:
+            percent = min(percent, 99.99)
+        percent = max(percent, self._percent_floor)
+        self._percent_floor = percent
+        return percent
+
+    def output(self, node_id: str, item: int | None = None) -> JsonValue:
+        """Return a node's or item's output; KeyError if it has none (yet)."""
+        if item is None:
+            return self.outputs[node_id]
+        items = self.works[self.plan.index[node_id]].items or []
+        if not 0 <= item < len(items) or items[item].status is not NodeStatus.COMPLETED:
+            raise KeyError(item)
+        return items[item].output
+
+    def parked_for(self, signal: str) -> Work | None:
+        """Return the first node or item that waits for this signal."""
+        for _, _, work in self.waiting:
+            if work.park is not None and work.park.kind == "signal" and work.park.name == signal:
+                return work
+        return None
+
+    def take_unstored(self) -> list[tuple[PlanNode, int | None, JsonValue]]:
+        """Return the outputs that no save has carried yet, and forget that they are owed."""
+        owed, self._unstored = self._unstored, []
+        taken: list[tuple[PlanNode, int | None, JsonValue]] = []
+        for index, item in owed:
+            node = self.plan.nodes[index]
+            value = self.outputs[node.id] if item is None else (self.works[index].items or [])[item].output
+            taken.append((node, item, value))
+        return taken
+
+    def adopt_outputs(self, outputs: list[tuple[str, int | None, JsonValue]]) -> None:
+        """Take over outputs that were stored, and compute what follows from them."""
+        for node_id, item, value in outputs:
+            work = self.works[self.plan.index[node_id]]
+            if item is None:
+                self.outputs[node_id] = value
+            elif work.items is not None:
+                work.items[item].output = value
+        for node, work in zip(self.plan.nodes, self.works, strict=True):
+            if work.items and work.settled(node.continue_on_error):
+                self.outputs[node.id] = [each.output for each in work.items]
+        self.index_works()
+
+    def restore_percent(self, percent: float) -> None:
+        """Go on from a percentage that was shown before."""
+        self._percent_floor = percent
+
+    def settled(self, index: int) -> bool:
+        """Whether a node is done with for good."""
+        return self.works[index].settled(self.plan.nodes[index].continue_on_error)
+
+    def each_of(self, index: int) -> list[tuple[int | None, Work]]:
+        """Return the node's own work as (None, work), then its items' as (item, work)."""
+        work = self.works[index]
+        if work.items is None:
+            return [(None, work)]
+        return [(None, work), *enumerate(work.items)]
+
+    def _note_content(self, node: PlanNode, work: Work) -> None:
+        if node.produces_content and work.settled(node.continue_on_error) and self.outputs.get(node.id) is not None:
+            self._content_done |= 1 << node.index
+
+    def _work(self, index: int, item: int | None) -> Work:
+        work = self.works[index]
+        if item is None:
+            return work
+        if work.items is None or not 0 <= item < len(work.items):
+            raise KeyError(item)
+        return work.items[item]

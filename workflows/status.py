@@ -1,0 +1,177 @@
+"""The status payload: what anybody is told of an execution. Reads a run, changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import orjson
+
+from offbook.workflows.plan import PlanNode
+from offbook.workflows.run_state import RunState
+from offbook.workflows.states import ExecutionStatus, NodeStatus
+from offbook.workflows.values import JsonObject, JsonValue, format_time
+from offbook.workflows.work import Step, Work
+
+INLINE_OUTPUT_BYTES = 2048
+PREVIEW_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class StatusContext:
+    """What a run does not know of itself."""
+
+    source: str = "memory"
+    """`memory`, or `database` once the actor has gone."""
+    checkpoint_saved: bool = False
+    status: ExecutionStatus | None = None
+    """Shown in place of the run's own: `recovering` while its actor is restarted."""
+
+
+def status_payload(run: RunState, context: StatusContext, since: int | None = None) -> JsonObject:
+    """Build the payload of `GET /status/{execution_id}`; with `since`, only the entries changed after it."""
+    status = context.status or run.status
+    partial = since is not None and since <= run.revision
+    after = since if partial and since is not None else -1
+    nodes = list(zip(run.plan.nodes, run.works, strict=True))
+    return {
+        "execution_id": run.execution_id,
+        "workflow": {"name": run.plan.workflow.name, "fingerprint": run.plan.fingerprint},
+        "status": status.value,
+        "waiting": waiting_detail(run) if status is ExecutionStatus.WAITING else None,
+        "source": context.source,
+        "partial": partial,
+        "revision": run.revision,
+        "epoch": run.epoch,
+        "user_id": run.user.id if run.user else None,
+        "labels": run.labels,
+        "result": _result(run),
+        "progress": {
+            "percent": run.percent(),
+            "completed": sum(1 for node in run.plan.nodes if run.settled(node.index)),
+            "total": len(run.works),
+            "current": run.current_nodes if not status.at_rest else [],
+        },
+        "node_results": {
+            node.id: _node_result(run, node, work, status) for node, work in nodes if work.revision > after
+        },
+        "processing_steps": [_step(step) for step in run.steps if step.revision > after],
+        "first_seq": run.steps.first_seq,
+        "last_output_node": run.last_output_node,
+        "usage": run.usage.to_json(),
+        "cost": None,
+        "db_ops": {"reads": run.db_reads, "writes": run.db_writes},
+        "durability": run.durability,
+        "journal": {"records": 0, "bytes": 0, "lag_ms": 0.0},
+        "checkpoint": {
+            "saved": context.checkpoint_saved,
+            "failed_at_node": run.failure.node_id if run.failure else None,
+            "completed_nodes": list(run.completed_nodes),
+        },
+        "receipt": run.receipt.to_json() if run.receipt else None,
+        "error": _error(run),
+        "created_at": format_time(run.created_at),
+        "started_at": format_time(run.started_at),
+        "finished_at": format_time(run.finished_at),
+    }
+
+
+def waiting_detail(run: RunState) -> JsonObject | None:
+    """Say what the execution waits for: a person before a time, the earliest time first."""
+    best: tuple[int, float, JsonObject] | None = None
+    for node, _, work in run.waiting:
+        kind = work.park.kind if work.park and work.retry_at is None else "timer"
+        name = work.park.name if work.park and work.retry_at is None else node.id
+        due = work.due
+        order = (0 if kind == "signal" else 1, due if due is not None else float("inf"))
+        if best is None or order < best[:2]:
+            detail: JsonObject = {"kind": kind, "name": name, "until": format_time(due), "node_id": node.id}
+            if kind == "signal" and work.park is not None:
+                detail["form"] = work.park.form
+            best = (*order, detail)
+    return best[2] if best else None
+
+
+def output_entry(url: str, value: JsonValue) -> JsonObject:
+    """Show an output whole up to 2 KB of JSON; past that where to get it, its size and how it begins."""
+    encoded = orjson.dumps(value)
+    if len(encoded) <= INLINE_OUTPUT_BYTES:
+        return {"output": value}
+    text = value if isinstance(value, str) else encoded[: 4 * PREVIEW_CHARACTERS].decode(errors="ignore")
+    return {"output_ref": {"url": url, "bytes": len(encoded), "preview": text[:PREVIEW_CHARACTERS]}}
+
+
+def _result(run: RunState) -> JsonValue:
+    """What the output nodes gave: the value, or one for each node id where there are several."""
+    if run.status is not ExecutionStatus.COMPLETED:
+        return None
+    found = {
+        node.id: run.outputs[node.id] for node in run.plan.nodes if node.type == "output" and node.id in run.outputs
+    }
+    entries = {node_id: output_entry(_output_url(run, node_id), value) for node_id, value in found.items()}
+    shown = {node_id: entry.get("output", entry) for node_id, entry in entries.items()}
+    if len(shown) == 1:
+        return next(iter(shown.values()))
+    return shown or None
+
+
+def _output_url(run: RunState, node_id: str) -> str:
+    return f"/executions/{run.execution_id}/nodes/{node_id}/output"
+
+
+def _node_result(run: RunState, node: PlanNode, work: Work, status: ExecutionStatus) -> JsonObject:
+    entry: JsonObject = {
+        "status": _shown(work.status, status),
+        "attempt": work.attempt,
+        "started_at": format_time(work.started_at),
+        "finished_at": format_time(work.finished_at),
+    }
+    if node.id in run.outputs and run.settled(node.index):
+        entry.update(output_entry(_output_url(run, node.id), run.outputs[node.id]))
+    if work.items is not None:
+        entry["items"] = {
+            "completed": work.count_items(NodeStatus.COMPLETED),
+            "failed": work.count_items(NodeStatus.FAILED),
+            "total": len(work.items),
+        }
+    entry["usage"] = work.total_usage.to_json()
+    entry["error"] = work.error.to_json() if work.error else None
+    if work.partial:
+        entry["partial_output"] = work.partial[-INLINE_OUTPUT_BYTES:]
+    if work.fraction and work.status is NodeStatus.RUNNING:
+        entry["fraction"] = work.fraction
+    return entry
+
+
+def _shown(work: NodeStatus, status: ExecutionStatus) -> str:
+    """Nothing runs in an execution that is at rest: what was on its way is pending again."""
+    if work is NodeStatus.RUNNING and status.at_rest:
+        return NodeStatus.PENDING.value
+    return work.value
+
+
+def _step(step: Step) -> JsonObject:
+    return {
+        "seq": step.seq,
+        "at": format_time(step.at),
+        "node_id": step.node_id,
+        "item": step.item,
+        "kind": step.kind.value,
+        "text": step.text,
+    }
+
+
+def _error(run: RunState) -> JsonObject | None:
+    failure = run.failure
+    if failure is None:
+        return None
+    return {
+        "type": failure.error.type,
+        "message": failure.error.message,
+        "node_id": failure.node_id,
+        "item": failure.item,
+        "hint": failure.error.hint or _resume_hint(run),
+    }
+
+
+def _resume_hint(run: RunState) -> str:
+    return f"resume with POST /executions/{run.execution_id}/resume: what completed is kept"

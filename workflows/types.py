@@ -1,0 +1,43 @@
+"""What the pure layer needs to know of node types; implemented by `offbook.nodes`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from pydantic import BaseModel
+
+from offbook.workflows.errors import Problem
+
+
+class NodeTypeInfo(Protocol):
+    """What validation and the run must know of a node type."""
+
+    name: str
+    config_model: type[BaseModel]
+    """Checks `config`. A field whose value holds a template is checked after rendering, not before."""
+    produces_content: bool
+    """Whether its output counts as a last output for the nodes after it."""
+    needs_last_output: bool
+    """Whether something upstream must produce content for it."""
+    needs_user: bool
+    """Whether it cannot run without an execution user."""
+    expression_fields: frozenset[str]
+    """Config fields that are Jinja expressions with or without braces (`value` of none, `until`, ...)."""
+
+    def check_config(self, config: Mapping[str, object]) -> Iterable[Problem]:
+        """Yield what `config_model` cannot say: unknown provider, unregistered function, missing model.
+
+        Paths in the problems are relative to the config (`model`, `args.x`)."""
+        ...
+
+
+class NodeTypes(Protocol):
+    """The registry of node types, as validation and the plan see it."""
+
+    def get(self, name: str) -> NodeTypeInfo | None: ...
+
+    def names(self) -> Iterable[str]: ...
+
+
+Clock = Callable[[], float]

@@ -1,0 +1,101 @@
+"""Small values that every layer shares: JSON, users, usage, ids and times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+JsonValue: TypeAlias = Any
+"""None, bool, int, float, str, or lists and str-keyed dicts of them. Never changed once an output."""
+
+JsonObject: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionUser:
+    """On whose behalf, and with whose keys, an execution runs."""
+
+    id: str
+    role: str = "user"
+    tier: str = ""
+
+    def to_json(self) -> JsonObject:
+        return {"id": self.id, "role": self.role, "tier": self.tier}
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> ExecutionUser:
+        return cls(data["id"], data.get("role") or "user", data.get("tier") or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that attempts consumed; `estimated` if any part was not the provider's own figure."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    estimated: bool = False
+
+    def __add__(self, other: Usage) -> Usage:
+        if other is NO_USAGE:
+            return self
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.estimated or other.estimated,
+        )
+
+    def to_json(self) -> JsonObject:
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "estimated": self.estimated,
+        }
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> Usage:
+        return cls(data["input_tokens"], data["output_tokens"], data["estimated"])
+
+
+NO_USAGE = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeError:
+    """Why an attempt failed, as data: never holds a key or a prompt."""
+
+    type: str
+    """rate_limit, timeout, idle_timeout, dropped, empty, invalid_key, validation, check_failed, crash,
+    cancelled, or a node's own word."""
+    message: str
+    retryable: bool = False
+    retry_after: float | None = None
+    """Seconds the provider asked to wait before the next attempt."""
+    hint: str = ""
+
+    def to_json(self) -> JsonObject:
+        return {"type": self.type, "message": self.message, "hint": self.hint}
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> NodeError:
+        return cls(data["type"], data["message"], hint=data.get("hint", ""))
+
+
+def format_time(seconds: float | None) -> str | None:
+    """Write seconds since the Unix epoch as `2026-11-23T16:32:05.123Z`; None stays None."""
+    if seconds is None:
+        return None
+    milliseconds = int(seconds * 1000)
+    return f"{_format_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _format_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def parse_time(text: str) -> float:
+    """Read an ISO 8601 time, UTC unless it says otherwise, as Unix seconds; ValueError if it is not one."""
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

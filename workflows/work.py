@@ -1,0 +1,229 @@
+"""What a run remembers of each node, item and step: plain mutable records, changed by `run` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from offbook.workflows.states import NodeStatus, StepKind
+from offbook.workflows.values import NO_USAGE, JsonObject, JsonValue, NodeError, Usage
+
+STEPS_KEPT = 200
+STEP_TEXT_LIMIT = 500
+"""Characters of streamed text that one step gathers before the next begins."""
+
+FINISHED = frozenset({NodeStatus.COMPLETED, NodeStatus.SKIPPED})
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """What a waiting node or item waits for."""
+
+    kind: str
+    name: str
+    until: float | None
+    form: JsonObject | None
+    default: JsonValue
+    has_default: bool
+
+    def to_json(self) -> list[JsonValue]:
+        return [self.kind, self.name, self.until, self.form, self.default, self.has_default]
+
+
+class Work:
+    """A node, or one item of a foreach: its state over all attempts."""
+
+    __slots__ = (
+        "attempt",
+        "error",
+        "finished_at",
+        "fraction",
+        "guided",
+        "in_flight",
+        "items",
+        "live_usage",
+        "output",
+        "park",
+        "partial",
+        "retry_at",
+        "revision",
+        "started_at",
+        "status",
+        "tries",
+        "usage",
+        "values",
+    )
+
+    def __init__(self) -> None:
+        self.status = NodeStatus.PENDING
+        self.attempt = 0
+        """Counted from 1 over all epochs."""
+        self.tries = 0
+        """Attempts since the last resume; the retry policy counts these."""
+        self.in_flight = False
+        """Whether the node runner has an attempt, a decision or an expansion of it."""
+        self.started_at: float | None = None
+        self.finished_at: float | None = None
+        self.retry_at: float | None = None
+        self.usage = NO_USAGE
+        self.live_usage = NO_USAGE
+        self.error: NodeError | None = None
+        self.partial = ""
+        self.park: Parked | None = None
+        self.fraction = 0.0
+        self.guided = False
+        self.revision = 0
+        self.output: JsonValue = None
+        """Of an item. Outputs of nodes are in `Run.outputs`."""
+        self.items: list[Work] | None = None
+        self.values: tuple[JsonValue, ...] = ()
+
+    def settled(self, continue_on_error: bool) -> bool:
+        """Whether it is done with for good: a failure only where the node may fail."""
+        return self.status in FINISHED or (continue_on_error and self.status is NodeStatus.FAILED)
+
+    @property
+    def due(self) -> float | None:
+        """When a waiting node or item goes on by itself."""
+        if self.retry_at is not None:
+            return self.retry_at
+        return self.park.until if self.park else None
+
+    @property
+    def total_usage(self) -> Usage:
+        """Tokens of all attempts, of all items, the running ones included."""
+        total = self.usage + self.live_usage
+        for item in self.items or ():
+            total = total + item.usage + item.live_usage
+        return total
+
+    @property
+    def seconds(self) -> float:
+        """How long it took from its first start to its end."""
+        if self.started_at is None or self.finished_at is None:
+            return 0.0
+        return max(0.0, self.finished_at - self.started_at)
+
+    def count_items(self, status: NodeStatus) -> int:
+        return sum(1 for item in self.items or () if item.status is status)
+
+    def to_state(self) -> JsonObject:
+        """Write all but the output as JSON, leaving out what has its first value."""
+        state: JsonObject = {"status": self.status.value, "attempt": self.attempt}
+        if self.started_at is not None:
+            state["started_at"] = self.started_at
+        if self.finished_at is not None:
+            state["finished_at"] = self.finished_at
+        if self.tries:
+            state["tries"] = self.tries
+        if self.usage is not NO_USAGE:
+            state["usage"] = self.usage.to_json()
+        if self.error is not None:
+            state["error"] = self.error.to_json()
+        if self.partial:
+            state["partial"] = self.partial
+        if self.retry_at is not None:
+            state["retry_at"] = self.retry_at
+        if self.park is not None:
+            state["park"] = self.park.to_json()
+        if self.guided:
+            state["guided"] = True
+        if self.items is not None:
+            state["items"] = [item.to_state() for item in self.items]
+            state["values"] = list(self.values)
+        return state
+
+    @classmethod
+    def from_state(cls, state: JsonObject, revision: int) -> Work:
+        work = cls()
+        work.status = NodeStatus(state["status"])
+        work.attempt = state["attempt"]
+        work.started_at = state.get("started_at")
+        work.finished_at = state.get("finished_at")
+        work.tries = state.get("tries", 0)
+        if "usage" in state:
+            work.usage = Usage.from_json(state["usage"])
+        if "error" in state:
+            work.error = NodeError.from_json(state["error"])
+        work.partial = state.get("partial", "")
+        work.retry_at = state.get("retry_at")
+        if "park" in state:
+            work.park = Parked(*state["park"])
+        work.guided = state.get("guided", False)
+        work.revision = revision
+        if "items" in state:
+            work.items = [cls.from_state(item, revision) for item in state["items"]]
+            work.values = tuple(state["values"])
+        return work
+
+
+class Step:
+    """One line of what happened, for people; a text step grows while its text streams."""
+
+    __slots__ = ("at", "item", "kind", "node_id", "revision", "seq", "text")
+
+    def __init__(
+        self, seq: int, at: float, node_id: str | None, item: int | None, kind: StepKind, text: str, revision: int
+    ) -> None:
+        self.seq = seq
+        self.at = at
+        self.node_id = node_id
+        self.item = item
+        self.kind = kind
+        self.text = text
+        self.revision = revision
+
+
+class Steps:
+    """The last steps of a run. `seq` counts from 1 over all epochs."""
+
+    __slots__ = ("_entries", "last_seq")
+
+    def __init__(self, last_seq: int = 0) -> None:
+        self._entries: list[Step] = []
+        self.last_seq = last_seq
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self._entries[-STEPS_KEPT:])
+
+    @property
+    def first_seq(self) -> int:
+        """The oldest step still here; 1 more than the last if there is none."""
+        kept = self._entries[-STEPS_KEPT:]
+        return kept[0].seq if kept else self.last_seq + 1
+
+    def add(self, at: float, node_id: str | None, item: int | None, kind: StepKind, text: str, revision: int) -> None:
+        self.last_seq += 1
+        entries = self._entries
+        entries.append(Step(self.last_seq, at, node_id, item, kind, text, revision))
+        if len(entries) >= 2 * STEPS_KEPT:
+            del entries[:-STEPS_KEPT]
+
+    def stream(self, at: float, node_id: str, item: int | None, kind: StepKind, text: str, revision: int) -> None:
+        """Add streamed text, to the step before it where that is of the same source and not yet full."""
+        entries = self._entries
+        if entries:
+            last = entries[-1]
+            if (
+                last.kind is kind
+                and last.node_id == node_id
+                and last.item == item
+                and len(last.text) + len(text) <= STEP_TEXT_LIMIT
+            ):
+                last.text += text
+                last.revision = revision
+                return
+        for start in range(0, len(text), STEP_TEXT_LIMIT):
+            self.add(at, node_id, item, kind, text[start : start + STEP_TEXT_LIMIT], revision)
+
+    def to_state(self) -> list[JsonValue]:
+        return [[s.seq, s.at, s.node_id, s.item, s.kind.value, s.text] for s in self]
+
+    @classmethod
+    def from_state(cls, rows: list[JsonValue], last_seq: int, revision: int) -> Steps:
+        steps = cls(last_seq)
+        steps._entries = [
+            Step(seq, at, node_id, item, StepKind(kind), text, revision)
+            for seq, at, node_id, item, kind, text in rows
+        ]
+        return steps
