@@ -1,0 +1,121 @@
+"""What is typed, as values: workflow files, `--input k=v`, `--label k=v`, JSON payloads. Asks no engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from offbook.cli.exits import UsageRefused
+from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
+
+FILE_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+TEXT_TYPES = frozenset({"text", "file"})
+WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def is_file(reference: str) -> bool:
+    """Whether a workflow is meant as a file, not as the name of a registered one."""
+    path = Path(reference)
+    return path.is_file() or path.suffix.lower() in FILE_SUFFIXES or "/" in reference
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text; UsageRefused if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageRefused(f"{path} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise UsageRefused(f"{path} is not UTF-8 text") from None
+
+
+class JsonValuesLoader(yaml.SafeLoader):
+    """Reads YAML without timestamps, which JSON does not have: `2026-01-01` is text."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def parse_document(text: str) -> JsonObject | None:
+    """Read YAML or JSON; None if it is neither, or no object: the engine's validation says what is wrong."""
+    try:
+        # JSON may be indented with tabs, which YAML refuses.
+        document = json.loads(text) if text.lstrip().startswith("{") else _parse_yaml(text)
+    except ValueError:
+        document = _parse_yaml(text)
+    return document if isinstance(document, dict) else None
+
+
+def _parse_yaml(text: str) -> JsonValue:
+    try:
+        return yaml.load(text, JsonValuesLoader)
+    except yaml.YAMLError:
+        return None
+
+
+def parse_inputs(pairs: Sequence[str], document: JsonObject) -> JsonObject:
+    """Read `name=value`, each as the document declares it; `name=@file` takes the text of a file.
+
+    Text stays as it is typed. Other types are JSON (`3`, `true`, `["a", "b"]`); what is not is left for the
+    engine to refuse. `@@` stands for an `@` at the beginning.
+    """
+    declared = document.get("inputs")
+    fields = declared if isinstance(declared, dict) else {}
+    inputs: JsonObject = {}
+    for pair in pairs:
+        name, value = _split(pair, "--input")
+        field = fields.get(name)
+        inputs[name] = _typed(_content(value), field if isinstance(field, dict) else {})
+    return inputs
+
+
+def parse_labels(pairs: Sequence[str]) -> dict[str, str]:
+    """Read `key=value` pairs."""
+    return dict(_split(pair, "--label") for pair in pairs)
+
+
+def parse_payload(text: str | None) -> JsonValue:
+    """Read a signal's payload: JSON, or `@file` with JSON; an empty object if there is none."""
+    if text is None:
+        return {}
+    try:
+        return json.loads(_content(text))
+    except ValueError as error:
+        raise UsageRefused(
+            f"--payload is not JSON: {error}", hint="""text needs quotes: --payload '"yes"'"""
+        ) from None
+
+
+def parse_user(user_id: str | None, role: str | None = None, tier: str | None = None) -> ExecutionUser | None:
+    """Return the execution user that the options name."""
+    return ExecutionUser(user_id, role or "user", tier or "") if user_id else None
+
+
+def _split(pair: str, option: str) -> tuple[str, str]:
+    name, separator, value = pair.partition("=")
+    if not name or not separator:
+        raise UsageRefused(f"{option} {pair!r} is not name=value")
+    return name.strip(), value
+
+
+def _content(value: str) -> str:
+    if value.startswith("@@"):
+        return value[1:]
+    return read_text(Path(value[1:])) if value.startswith("@") else value
+
+
+def _typed(text: str, field: JsonObject) -> JsonValue:
+    kind = field.get("type", "text")
+    if kind in TEXT_TYPES or text in field.get("options", ()):
+        return text
+    if kind == "boolean" and text.strip().lower() in WORDS:
+        return WORDS[text.strip().lower()]
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

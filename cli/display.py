@@ -1,0 +1,143 @@
+"""How a watched execution looks on a terminal. Reads it and returns renderables; prints nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from offbook.cli.watched import OVER_IT, Watched
+from offbook.workflows.values import JsonObject
+
+BAR_WIDTH = 24
+TEXT_LINES = 6
+THOUGHT_LINES = 3
+LINE_WIDTH = 110
+ITEM_TEXT = 48
+MAX_ITEMS = 8
+"""Running items that are shown for one foreach."""
+STYLES = {
+    "completed": "green",
+    "failed": "bold red",
+    "cancelled": "yellow",
+    "skipped": "dim",
+    "pending": "dim",
+    "running": "cyan",
+    "waiting": "magenta",
+    "paused": "yellow",
+    "interrupted": "yellow",
+}
+
+
+def render(watched: Watched) -> RenderableType:
+    """Draw header, a bar for each node and item, the thinking and the text as it comes, and what went wrong."""
+    parts: list[RenderableType] = [render_header(watched), render_nodes(watched)]
+    if not watched.status.at_rest:
+        parts.extend(_streams(watched))
+    error = watched.payload.get("error")
+    if error:
+        parts.append(render_error(error))
+    return Group(*parts)
+
+
+def render_header(watched: Watched) -> RenderableType:
+    """Draw one line: workflow, status, epoch, percent, tokens, money, transactions."""
+    payload = watched.payload
+    usage, operations = payload["usage"], payload["db_ops"]
+    estimated = "~" if usage["estimated"] else ""
+    words = [
+        (payload["workflow"]["name"], "bold"),
+        (payload["status"], STYLES.get(payload["status"], "")),
+        (f"epoch {payload['epoch']}", ""),
+        (f"{payload['progress']['percent']:.0f}%", ""),
+        (f"{estimated}{usage['input_tokens']} in, {estimated}{usage['output_tokens']} out tokens", ""),
+        (f"db {operations['writes']} writes, {operations['reads']} reads", "dim"),
+    ]
+    cost = payload.get("cost")
+    if cost:
+        words.insert(5, (f"{cost['amount']} {cost['currency']}", ""))
+    line = Text("  ").join(Text(text, style) for text, style in words)
+    waiting = payload.get("waiting")
+    if waiting:
+        line.append(f"\nwaiting for {waiting['kind']} {waiting['name']}", "magenta")
+        if waiting.get("until"):
+            line.append(f" until {waiting['until']}", "magenta")
+    return Group(Text(payload["execution_id"], "dim"), line)
+
+
+def render_nodes(watched: Watched) -> RenderableType:
+    """Draw a row for each node, and below a foreach one for each item that runs."""
+    table = Table.grid(padding=(0, 2))
+    for node_id, entry in watched.nodes.items():
+        status = entry["status"]
+        style = STYLES.get(status, "")
+        bar = ProgressBar(total=1.0, completed=_fraction(entry), width=BAR_WIDTH, complete_style=style or "white")
+        table.add_row(Text(node_id), bar, Text(status, style), Text(_figures(entry), "dim"))
+        if entry.get("items") and not watched.status.at_rest:
+            for item in watched.running_items(node_id)[:MAX_ITEMS]:
+                text = _tail(watched.latest_text("text", node_id=node_id, item=item), 1, ITEM_TEXT)
+                table.add_row(Text(f"  [{item}]", "cyan"), Text(text, "dim"), Text("running", "cyan"), Text(""))
+    return table
+
+
+def render_error(error: JsonObject) -> RenderableType:
+    """Draw what went wrong, where, and what to do."""
+    where = error.get("node_id") or "execution"
+    if error.get("item") is not None:
+        where = f"{where}[{error['item']}]"
+    text = Text(f"{error['type']}: {error['message']}", "red")
+    hint = error.get("hint")
+    if hint and "POST /" not in hint:
+        text.append(f"\n{hint}", "cyan")
+    return Panel(text, title=escape(f"{where} failed"), title_align="left", border_style="red")
+
+
+def _streams(watched: Watched) -> Iterator[RenderableType]:
+    thought = watched.latest_text("thinking")
+    if thought:
+        shown = Text(_tail(thought, THOUGHT_LINES, LINE_WIDTH), "italic")
+        yield Panel(shown, title="thinking", title_align="left", border_style="blue")
+    text = watched.latest_text("text")
+    if text:
+        yield Panel(Text(_tail(text, TEXT_LINES, LINE_WIDTH)), title="text", title_align="left", border_style="dim")
+
+
+def _fraction(entry: JsonObject) -> float:
+    if entry["status"] in ("completed", "skipped"):
+        return 1.0
+    items = entry.get("items")
+    if items and items["total"]:
+        return float(items["completed"]) / float(items["total"])
+    return float(entry.get("fraction", 0.0))
+
+
+def _figures(entry: JsonObject) -> str:
+    words = []
+    items = entry.get("items")
+    if items:
+        failed = f", {items['failed']} failed" if items["failed"] else ""
+        words.append(f"{items['completed']}/{items['total']} items{failed}")
+    if entry["attempt"] > 1:
+        words.append(f"attempt {entry['attempt']}")
+    tokens = entry["usage"]["output_tokens"]
+    if tokens:
+        words.append(f"{tokens} tokens")
+    if entry.get("error") and entry["status"] not in OVER_IT:
+        words.append(entry["error"]["type"])
+    return "  ".join(words)
+
+
+def _tail(text: str, lines: int, width: int) -> str:
+    """Return the end of a text, in so many lines of so many characters at most."""
+    found: list[str] = []
+    for paragraph in reversed(text.rstrip().splitlines() or [""]):
+        pieces = [paragraph[start : start + width] for start in range(0, len(paragraph), width)] or [""]
+        found = pieces[-(lines - len(found)) :] + found
+        if len(found) >= lines:
+            break
+    return "\n".join(found)

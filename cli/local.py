@@ -1,0 +1,124 @@
+"""The client that is its own engine: an engine over the data folder, in this process, while the command lasts."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import orjson
+
+from offbook.cli.server_file import ServerFile, remove_server_file
+from offbook.engine import Engine
+from offbook.settings import EngineSettings
+from offbook.web.app import create_app
+from offbook.web.server import serve_app
+from offbook.web.settings import WebSettings
+from offbook.workflows.caller import OPERATOR
+from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
+
+
+class LocalClient:
+    """Asks an engine in this process."""
+
+    goes_on = False
+
+    def __init__(self, engine: Engine, *, where: tuple[str, ...]) -> None:
+        self.where = where
+        self._service = engine.service
+
+    async def start(
+        self,
+        workflow: str | JsonObject,
+        inputs: JsonObject,
+        *,
+        user: ExecutionUser | None,
+        labels: dict[str, str],
+        durability: str | None,
+        idempotency_key: str | None,
+    ) -> str:
+        return await self._service.start(
+            workflow,
+            inputs,
+            caller=OPERATOR,
+            user=user,
+            labels=labels,
+            durability=durability,
+            idempotency_key=idempotency_key,
+        )
+
+    async def status(self, execution_id: str, *, since: int | None = None, wait: float | None = None) -> JsonObject:
+        answer = await self._service.status(execution_id, caller=OPERATOR, since=since, wait=wait)
+        payload: JsonObject = orjson.loads(answer.body)
+        return payload
+
+    async def resume(self, execution_id: str, *, guidance: str, user: ExecutionUser | None) -> JsonObject:
+        return await self._service.resume(execution_id, caller=OPERATOR, guidance=guidance, user=user)
+
+    async def cancel(self, execution_id: str) -> None:
+        await self._service.cancel(execution_id, caller=OPERATOR)
+
+    async def pause(self, execution_id: str) -> None:
+        await self._service.pause(execution_id, caller=OPERATOR)
+
+    async def signal(self, execution_id: str, name: str, payload: JsonValue) -> None:
+        await self._service.signal(execution_id, name, payload, caller=OPERATOR)
+
+    async def delete(self, execution_id: str) -> None:
+        await self._service.delete(execution_id, caller=OPERATOR)
+
+    async def output(self, execution_id: str, node_id: str, item: int | None) -> JsonValue:
+        return await self._service.output(execution_id, node_id, item, caller=OPERATOR)
+
+    async def list_executions(
+        self,
+        *,
+        statuses: tuple[str, ...],
+        workflow: str | None,
+        user: str | None,
+        labels: dict[str, str],
+        cursor: str | None,
+        limit: int,
+    ) -> JsonObject:
+        return await self._service.list_executions(
+            caller=OPERATOR,
+            statuses=statuses,
+            workflow=workflow,
+            user=user,
+            labels=labels,
+            cursor=cursor,
+            limit=limit,
+        )
+
+    async def workflow(self, reference: str) -> JsonObject:
+        return await self._service.workflow(reference)
+
+    async def validate(self, document: str) -> list[JsonObject]:
+        return [problem.to_json() for problem in await self._service.validate(document)]
+
+    async def schema(self) -> JsonObject:
+        return await self._service.schema()
+
+
+@asynccontextmanager
+async def open_local(
+    settings: EngineSettings, *, where: tuple[str, ...], reachable: bool
+) -> AsyncIterator[LocalClient]:
+    """Run an engine while the context lasts; leaving it checkpoints what is live.
+
+    The engine owns the data folder, so other commands could not look at its executions: `reachable` opens a
+    loopback port for them, under a token that only the owner of the folder can read.
+    """
+    async with Engine(settings) as engine:
+        client = LocalClient(engine, where=where)
+        if not reachable:
+            yield client
+            return
+        token = secrets.token_urlsafe(32)
+        async with serve_app(create_app(engine.service, WebSettings(internal_token=token))) as url:
+            ServerFile(url, os.getpid(), token).write(settings.data_dir)
+            try:
+                yield client
+            finally:
+                remove_server_file(settings.data_dir)

@@ -1,0 +1,127 @@
+"""The serve command: an engine and its web server until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from loguru import logger
+
+from offbook.cli import options
+from offbook.cli.connect import TOKEN_VARIABLE
+from offbook.cli.exits import ExitCode
+from offbook.cli.imports import import_modules
+from offbook.cli.running import Interrupts, execute
+from offbook.cli.server_file import ServerFile, remove_server_file
+from offbook.cli.version import version
+from offbook.web.settings import MEGABYTE, WebSettings, check_bind
+
+SWITCH_INTERVAL = 0.0002
+"""Seconds after which a thread that burns the processor lets the control loop in: status stays quick beside it."""
+DEFAULT_PORT = 8000
+LIMITS = "Limits"
+WHO = "Who may ask"
+
+
+def serve(
+    host: Annotated[str, typer.Option("--host", envvar="OFFBOOK_HOST")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", envvar="OFFBOOK_PORT", min=0, max=65535, help="0: any.")
+    ] = DEFAULT_PORT,
+    data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
+    database: options.Database = None,
+    imports: options.Imports = None,
+    max_live: Annotated[
+        int | None, typer.Option("--max-live", min=1, help="Executions at once.", rich_help_panel=LIMITS)
+    ] = None,
+    max_queued: Annotated[
+        int | None, typer.Option("--max-queued", min=0, help="Executions that wait.", rich_help_panel=LIMITS)
+    ] = None,
+    max_calls: Annotated[
+        int | None, typer.Option("--max-calls", min=1, help="Attempts at nodes at once.", rich_help_panel=LIMITS)
+    ] = None,
+    retain_seconds: Annotated[
+        float | None,
+        typer.Option("--retain-seconds", min=0, help="How long the ended stay in memory.", rich_help_panel=LIMITS),
+    ] = None,
+    max_body_bytes: Annotated[
+        int, typer.Option("--max-body-bytes", envvar="OFFBOOK_MAX_BODY_BYTES", min=1, rich_help_panel=LIMITS)
+    ] = 4 * MEGABYTE,
+    max_requests: Annotated[
+        int,
+        typer.Option("--max-requests", envvar="OFFBOOK_MAX_REQUESTS", min=1, help="At once.", rich_help_panel=LIMITS),
+    ] = 4096,
+    allowed_hosts: Annotated[
+        str,
+        typer.Option(
+            "--allowed-hosts",
+            envvar="OFFBOOK_ALLOWED_HOSTS",
+            metavar="NAMES",
+            help="Host names besides loopback's, commas between; * is any.",
+            rich_help_panel=WHO,
+        ),
+    ] = "",
+    cors_origins: Annotated[
+        str,
+        typer.Option(
+            "--cors-origins",
+            envvar="OFFBOOK_CORS_ORIGINS",
+            metavar="ORIGINS",
+            help="Origins whose pages may send requests, commas between.",
+            rich_help_panel=WHO,
+        ),
+    ] = "",
+) -> None:
+    """Serve executions over HTTP. OFFBOOK_INTERNAL_TOKEN is what requests must carry; without it, loopback only."""
+    web = WebSettings(
+        internal_token=os.environ.get(TOKEN_VARIABLE) or None,
+        cors_origins=_words(cors_origins),
+        max_body_bytes=max_body_bytes,
+        max_concurrent_requests=max_requests,
+        allowed_hosts=(*_words(allowed_hosts), host),
+        version=version(),
+    )
+    engine: dict[str, Any] = {
+        "data_dir": data_dir,
+        "database": database,
+        "imports": tuple(imports) if imports else None,
+        "max_live": max_live,
+        "max_queued": max_queued,
+        "max_calls": max_calls,
+        "retain_seconds": retain_seconds,
+    }
+    execute(_serve(host, port, engine, web), log_level="INFO")
+
+
+async def _serve(host: str, port: int, engine_settings: dict[str, Any], web: WebSettings) -> int:
+    check_bind(host, web.internal_token)
+    from offbook.engine import Engine
+    from offbook.settings import EngineSettings
+    from offbook.web.app import create_app
+    from offbook.web.server import serve_app
+
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    settings = EngineSettings.from_environment(**engine_settings)
+    import_modules(settings.imports)
+    with Interrupts() as interrupts:
+        async with (
+            Engine(settings) as engine,
+            serve_app(create_app(engine.service, web), host, port) as url,
+        ):
+            folder = Path(settings.data_dir)
+            ServerFile(url, os.getpid()).write(folder)
+            try:
+                typer.echo(f"offbook serves {url}")
+                logger.info("server started", url=url, data_dir=str(folder))
+                await interrupts.next()
+                logger.info("server stops")
+            finally:
+                remove_server_file(folder)
+    return ExitCode.COMPLETED
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())

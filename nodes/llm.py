@@ -1,0 +1,176 @@
+"""The node types that ask a model: llm, and refine, which works on the last output. They know no provider's wire."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+import orjson
+from pydantic import BaseModel
+
+from offbook.nodes.context import NodeContext, NodeFailure
+from offbook.nodes.model_config import ModelConfig, check_model_config
+from offbook.nodes.node_type import NodeType
+from offbook.nodes.providers import Message, ModelAnswer, ModelRequest, Provider, ProviderRegistry, key_variable
+from offbook.nodes.text import as_text
+from offbook.workflows.errors import Problem
+from offbook.workflows.templates import has_template, references
+from offbook.workflows.values import JsonValue, Usage
+
+CHARS_PER_TOKEN = 4
+"""For estimates, where a provider gives no figures."""
+
+_FENCED = re.compile(r"\A\s*```[\w-]*[ \t]*\n(.*)\n\s*```\s*\Z", re.DOTALL)
+
+
+class LlmNode(NodeType):
+    """Sends a prompt to a model; its output is the answer's text, or with `json` what the text says."""
+
+    name = "llm"
+    config_model: type[BaseModel] = ModelConfig
+    produces_content = True
+    needs_user = True
+
+    def __init__(self, providers: ProviderRegistry) -> None:
+        self._providers = providers
+
+    def check_config(self, config: Mapping[str, object]) -> Iterable[Problem]:
+        return check_model_config(config, self._providers)
+
+    async def run(self, ctx: NodeContext, config: ModelConfig) -> JsonValue:
+        found = self._providers.find(config.model)
+        if isinstance(found, Problem):
+            raise NodeFailure.of("validation", found.message, hint=found.hint)
+        provider, model = found
+        messages = tuple(self._messages(ctx, config))
+        request = ModelRequest(
+            model=model,
+            messages=messages,
+            temperature=config.temperature,
+            max_tokens=config.max_tokens,
+            stop=config.stop or (),
+            options=config.options,
+            api_key=await self._key(ctx, provider),
+            idempotency_key=ctx.idempotency_key,
+            script=config.script,
+            item=ctx.item,
+            attempt=ctx.attempt,
+        )
+        meter = _Meter(ctx, messages)
+        answer = await provider.complete(request, meter.on_text, meter.on_thought)
+        meter.settle(answer)
+        return _read(ctx, config, answer)
+
+    async def close(self) -> None:
+        await self._providers.close()
+
+    async def _key(self, ctx: NodeContext, provider: Provider) -> str | None:
+        key = await self._providers.keys.resolve(ctx.user, provider.name)
+        if key is None and provider.requires_key:
+            whose = f" for the user {ctx.user.id}" if ctx.user else ""
+            raise NodeFailure.of(
+                "invalid_key",
+                f"there is no key for the provider {provider.name}{whose}",
+                hint=f"set {key_variable(provider.name)}, or the variable that api_key_env names",
+            )
+        return key
+
+    def _messages(self, ctx: NodeContext, config: ModelConfig) -> Iterator[Message]:
+        if config.system.strip():
+            yield Message("system", config.system)
+        yield Message("user", "\n\n".join(self._paragraphs(ctx, config)))
+
+    def _paragraphs(self, ctx: NodeContext, config: ModelConfig) -> Iterator[str]:
+        """Yield the parts of the user's message: the prompt, and the guidance if the prompt does not use it."""
+        if not config.prompt.strip():
+            raise NodeFailure.of("validation", "the prompt is empty once its templates are rendered")
+        yield config.prompt
+        if ctx.guidance and not _uses(ctx, "guidance"):
+            yield ctx.guidance
+
+
+class RefineNode(LlmNode):
+    """Works on the last output: it follows the prompt, unless the prompt has it in it."""
+
+    name = "refine"
+    needs_last_output = True
+
+    def _paragraphs(self, ctx: NodeContext, config: ModelConfig) -> Iterator[str]:
+        text = as_text(ctx.last_output)
+        if not text.strip():
+            raise NodeFailure.of(
+                "validation",
+                "there is nothing to refine: no node before this one has produced content in this execution",
+                hint="let it need a node that always runs, or give it the condition of the one it refines",
+            )
+        yield from super()._paragraphs(ctx, config)
+        if not _uses(ctx, "last_output"):
+            yield text
+
+
+class _Meter:
+    """Passes text on as it arrives and keeps the usage live: estimated until the provider gives figures."""
+
+    def __init__(self, ctx: NodeContext, messages: tuple[Message, ...]) -> None:
+        self._ctx = ctx
+        self._asked = _tokens(sum(len(each.content) for each in messages))
+        self._received = 0
+
+    def on_text(self, text: str) -> None:
+        self._ctx.text(text)
+        self._count(text)
+
+    def on_thought(self, text: str) -> None:
+        self._ctx.think(text)
+        self._count(text)
+
+    def _count(self, text: str) -> None:
+        self._received += len(text)
+        self._ctx.usage(self._estimate())
+
+    def _estimate(self) -> Usage:
+        return Usage(self._asked, _tokens(self._received), estimated=True)
+
+    def settle(self, answer: ModelAnswer) -> None:
+        """Set the attempt's usage: the provider's own figures if it gave any."""
+        self._ctx.usage(answer.usage or self._estimate())
+
+
+def _tokens(chars: int) -> int:
+    return -(-chars // CHARS_PER_TOKEN)
+
+
+def _uses(ctx: NodeContext, name: str) -> bool:
+    """Whether the prompt or system text, as written, uses a name."""
+    config = ctx.scope.node.body.config
+    written = (config.get("prompt"), config.get("system"))
+    return any(
+        (name,) in references(source) for source in written if isinstance(source, str) and has_template(source)
+    )
+
+
+def _read(ctx: NodeContext, config: ModelConfig, answer: ModelAnswer) -> JsonValue:
+    if not answer.text.strip():
+        why = f" ({answer.finish_reason})" if answer.finish_reason not in (None, "stop") else ""
+        raise NodeFailure.of("empty", f"{config.model} answered with no text{why}", retryable=True)
+    cut = answer.finish_reason == "length"
+    if config.parse_json:
+        return _parse(config.model, answer.text, cut)
+    if cut:
+        ctx.progress(1.0, "the answer ends where its token limit was reached (max_tokens)")
+    return answer.text
+
+
+def _parse(model: str, text: str, cut: bool) -> JsonValue:
+    fenced = _FENCED.match(text)
+    try:
+        return orjson.loads(fenced.group(1) if fenced else text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        hint = "raise max_tokens: the answer was cut off" if cut else "ask for JSON alone in the prompt"
+        failure = NodeFailure.of(
+            "check_failed", f"the answer of {model} is no JSON ({where})", retryable=True, hint=hint
+        )
+    # Raised out here: the decoder's error holds the whole answer.
+    raise failure

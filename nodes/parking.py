@@ -1,0 +1,121 @@
+"""The node types that wait without occupying anything: wait (for a time) and approval (for a signal)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import referencing
+from jsonschema import SchemaError
+from jsonschema.validators import validator_for
+from pydantic import BaseModel, Field, field_validator
+
+from offbook.nodes.context import NodeContext, NodeFailure, Park
+from offbook.nodes.node_type import NodeConfig, NodeType
+from offbook.workflows.errors import Problem
+from offbook.workflows.templates import has_template
+from offbook.workflows.types import Clock
+from offbook.workflows.values import JsonObject, JsonValue, parse_time
+
+LONGEST_WAIT = 10 * 366 * 86_400.0
+"""Seconds."""
+
+
+class WaitConfig(NodeConfig):
+    """How long, or until when: one of the two."""
+
+    seconds: float | None = Field(default=None, ge=0, le=LONGEST_WAIT, allow_inf_nan=False)
+    until: str | None = None
+    """ISO 8601, UTC unless it says otherwise."""
+
+    @field_validator("until")
+    @classmethod
+    def _until_is_a_time(cls, until: str | None) -> str | None:
+        if until is not None:
+            try:
+                parse_time(until)
+            except ValueError:
+                raise ValueError("must be an ISO 8601 time, such as 2026-11-23T16:32:05Z") from None
+        return until
+
+
+class WaitNode(NodeType):
+    """Waits for a duration or a time; its output is None."""
+
+    name = "wait"
+    config_model: type[BaseModel] = WaitConfig
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def check_config(self, config: Mapping[str, object]) -> Iterable[Problem]:
+        given = [key for key in ("seconds", "until") if config.get(key) is not None]
+        if len(given) != 1:
+            yield Problem(
+                "wait-time",
+                "has both `seconds` and `until`" if given else "has neither `seconds` nor `until`",
+                path=given[-1] if given else "",
+                hint="give one of them: a duration in seconds, or an ISO 8601 time",
+            )
+
+    async def run(self, ctx: NodeContext, config: WaitConfig) -> JsonValue:
+        if config.until is not None:
+            raise Park("timer", name=ctx.node_id, until=parse_time(config.until))
+        if config.seconds is None:
+            raise NodeFailure.of("validation", "`seconds` or `until` has no value")
+        raise Park("timer", name=ctx.node_id, until=self._clock() + config.seconds)
+
+
+class ApprovalConfig(NodeConfig):
+    """Which signal, what its payload must be like, how long to wait for it, and what to take in its place."""
+
+    signal: str = Field(default="", pattern=r"^([a-z][a-z0-9_]{0,63})?$")
+    """Empty: the id of the node."""
+    form: JsonObject | None = None
+    """JSON Schema of the payload; None accepts any."""
+    timeout: float | None = Field(default=None, gt=0, le=LONGEST_WAIT, allow_inf_nan=False)
+    """Seconds; None waits for ever."""
+    default: JsonValue = None
+    """Output when the time is over; without one the node fails then."""
+
+
+class ApprovalNode(NodeType):
+    """Waits for a signal; its output is the signal's payload."""
+
+    name = "approval"
+    config_model: type[BaseModel] = ApprovalConfig
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def check_config(self, config: Mapping[str, object]) -> Iterable[Problem]:
+        form = config.get("form")
+        if not isinstance(form, dict) or has_template(form):
+            return
+        kind = validator_for(form)
+        try:
+            kind.check_schema(form)
+        except SchemaError as refused:
+            where = ".".join(["form", *map(str, refused.path)])
+            yield Problem("bad-form", f"`form` is no JSON Schema: {refused.message}"[:500], path=where)
+            return
+        default: JsonValue = config.get("default")
+        if "default" in config and not has_template(default):
+            # An empty registry: a schema must never have us fetch what it refers to.
+            validator = kind(form, registry=referencing.Registry())
+            try:
+                errors = [error.message for error in validator.iter_errors(default)]
+            except referencing.exceptions.Unresolvable as missing:
+                yield Problem("bad-form", f"`form` refers to what is not in it: {missing.ref}", path="form")
+                return
+            for message in errors:
+                yield Problem("bad-default", f"`default` does not fit `form`: {message}"[:500], path="default")
+
+    async def run(self, ctx: NodeContext, config: ApprovalConfig) -> JsonValue:
+        raise Park(
+            "signal",
+            name=config.signal or ctx.node_id,
+            until=None if config.timeout is None else self._clock() + config.timeout,
+            form=config.form,
+            default=config.default,
+            has_default="default" in config.model_fields_set,
+        )

@@ -1,0 +1,283 @@
+"""A service that keeps executions in a dict and runs nothing: for tests of what is in front of the engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import orjson
+
+from offbook.workflows.caller import Caller
+from offbook.workflows.errors import (
+    CheckpointNotFound,
+    ExecutionNotFound,
+    ExecutionUserMissing,
+    Forbidden,
+    IdempotencyConflict,
+    NodeNotFound,
+    NotResumable,
+    Problem,
+    ValidationFailed,
+    WorkflowNotFound,
+)
+from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
+
+EPOCH = 2**32
+
+
+@dataclass(frozen=True, slots=True)
+class DummyAnswer:
+    body: bytes
+    revision: int
+
+
+@dataclass
+class DummyExecution:
+    """One execution as a test sets it up."""
+
+    execution_id: str
+    user: ExecutionUser
+    workflow: str | JsonObject
+    inputs: JsonObject
+    labels: dict[str, str]
+    durability: str | None
+    status: str = "running"
+    revision: int = EPOCH + 1
+    epoch: int = 1
+    nodes: JsonObject = field(default_factory=dict)
+    steps: list[JsonObject] = field(default_factory=list)
+    error: JsonObject | None = None
+    result: JsonValue = None
+    signals: list[tuple[str, JsonValue]] = field(default_factory=list)
+    guidance: str = ""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def change(self, **values: JsonValue) -> None:
+        """Set fields, count the revision up and wake whoever waits."""
+        for name, value in values.items():
+            setattr(self, name, value)
+        self.revision += 1
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def payload(self, since: int | None) -> JsonObject:
+        return {
+            "execution_id": self.execution_id,
+            "workflow": {"name": "dummy", "fingerprint": "f" * 64},
+            "status": self.status,
+            "waiting": None,
+            "source": "memory",
+            "partial": since is not None,
+            "revision": self.revision,
+            "epoch": self.epoch,
+            "user_id": self.user.id,
+            "labels": self.labels,
+            "result": self.result,
+            "progress": {"percent": 50.0, "completed": 1, "total": 2, "current": ["chapters"]},
+            "node_results": self.nodes,
+            "processing_steps": self.steps,
+            "first_seq": 1,
+            "last_output_node": None,
+            "usage": {"input_tokens": 1, "output_tokens": 2, "estimated": False},
+            "cost": None,
+            "db_ops": {"reads": 0, "writes": 1},
+            "durability": self.durability or "async",
+            "journal": {"records": 0, "bytes": 0, "lag_ms": 0.0},
+            "checkpoint": {"saved": self.status == "failed", "failed_at_node": None, "completed_nodes": []},
+            "receipt": None,
+            "error": self.error,
+            "created_at": "2026-11-23T16:32:05.123Z",
+            "started_at": None,
+            "finished_at": None,
+        }
+
+
+def _nothing(execution: DummyExecution) -> None:
+    """Run nothing."""
+
+
+class DummyService:
+    """Answers like a worker; records what it was asked in `calls`."""
+
+    def __init__(self) -> None:
+        self.executions: dict[str, DummyExecution] = {}
+        self.keys: dict[str, tuple[JsonValue, str]] = {}
+        self.workflows: dict[str, JsonObject] = {}
+        self.calls: list[tuple[str, JsonObject]] = []
+        self.looked_up: list[str] = []
+        self.raises: BaseException | None = None
+        """Raised by the next `health`."""
+        self.hold: asyncio.Event | None = None
+        """If set, `health` waits for it."""
+        self.held = asyncio.Semaphore(0)
+        """Released for each `health` that waits."""
+        self.asked = asyncio.Event()
+        """Set by the first `status`."""
+        self.is_ready = True
+        self.on_start: Callable[[DummyExecution], None] = _nothing
+        """Called with each new execution."""
+
+    async def start(
+        self,
+        workflow: str | JsonObject,
+        inputs: JsonObject,
+        *,
+        caller: Caller,
+        user: ExecutionUser | None = None,
+        labels: dict[str, str] | None = None,
+        durability: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> str:
+        if isinstance(workflow, str) and workflow not in self.workflows:
+            raise WorkflowNotFound(workflow)
+        user = user or caller.as_execution_user()
+        if user is None:
+            raise ExecutionUserMissing(None)
+        request = [workflow, inputs]
+        if idempotency_key in self.keys:
+            known, execution_id = self.keys[idempotency_key]
+            if known != request:
+                raise IdempotencyConflict(idempotency_key, execution_id)
+            return execution_id
+        execution_id = f"{len(self.executions) + 1:032x}"
+        execution = DummyExecution(execution_id, user, workflow, inputs, labels or {}, durability)
+        self.executions[execution_id] = execution
+        if idempotency_key:
+            self.keys[idempotency_key] = (request, execution_id)
+        self.on_start(execution)
+        return execution_id
+
+    def add(self, user_id: str = "ada", **values: JsonValue) -> DummyExecution:
+        """Put an execution there without a request."""
+        execution_id = f"{len(self.executions) + 1:032x}"
+        execution = DummyExecution(execution_id, ExecutionUser(user_id), "dummy", {}, {}, None, **values)
+        self.executions[execution_id] = execution
+        return execution
+
+    def find(self, execution_id: str, caller: Caller) -> DummyExecution:
+        self.looked_up.append(execution_id)
+        execution = self.executions.get(execution_id)
+        if execution is None or not caller.may_see(execution.user.id):
+            raise ExecutionNotFound(execution_id)
+        return execution
+
+    async def status(
+        self, execution_id: str, *, caller: Caller, since: int | None = None, wait: float | None = None
+    ) -> DummyAnswer:
+        execution = self.find(execution_id, caller)
+        self.calls.append(("status", {"since": since, "wait": wait}))
+        self.asked.set()
+        if wait and since is not None and execution.revision <= since:
+            try:
+                async with asyncio.timeout(wait):
+                    await execution.changed.wait()
+            except TimeoutError:
+                pass
+        return DummyAnswer(orjson.dumps(execution.payload(since)), execution.revision)
+
+    async def resume(
+        self, execution_id: str, *, caller: Caller, guidance: str = "", user: ExecutionUser | None = None
+    ) -> JsonObject:
+        execution = self.find(execution_id, caller)
+        if user is not None and user.id != execution.user.id:
+            raise Forbidden(execution_id, "it runs for another user")
+        if execution.status == "completed":
+            raise NotResumable(execution_id, "completed")
+        execution.guidance = guidance
+        execution.change(status="running", epoch=execution.epoch + 1)
+        return {"execution_id": execution_id, "epoch": execution.epoch}
+
+    async def cancel(self, execution_id: str, *, caller: Caller) -> None:
+        self.find(execution_id, caller).change(status="cancelled")
+
+    async def pause(self, execution_id: str, *, caller: Caller) -> None:
+        self.find(execution_id, caller).change(status="paused")
+
+    async def signal(self, execution_id: str, name: str, payload: JsonValue, *, caller: Caller) -> None:
+        self.find(execution_id, caller).signals.append((name, payload))
+
+    async def delete(self, execution_id: str, *, caller: Caller) -> None:
+        self.find(execution_id, caller)
+        del self.executions[execution_id]
+
+    async def output(self, execution_id: str, node_id: str, item: int | None = None, *, caller: Caller) -> JsonValue:
+        self.find(execution_id, caller)
+        if node_id != "chapters":
+            raise NodeNotFound(execution_id, node_id, "no such node or item, or it has no output")
+        outputs = ["one", "two"]
+        return outputs if item is None else outputs[item]
+
+    async def checkpoint(self, execution_id: str, *, caller: Caller) -> JsonObject:
+        execution = self.find(execution_id, caller)
+        if execution.status != "failed":
+            raise CheckpointNotFound(execution_id)
+        return {"execution_id": execution_id, "completed_nodes": ["outline"]}
+
+    async def list_executions(
+        self,
+        *,
+        caller: Caller,
+        statuses: tuple[str, ...] = (),
+        workflow: str | None = None,
+        user: str | None = None,
+        labels: dict[str, str] | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> JsonObject:
+        asked = {"statuses": statuses, "workflow": workflow, "user": user, "labels": labels, "limit": limit}
+        self.calls.append(("list", {**asked, "cursor": cursor}))
+        rows = [
+            {
+                "execution_id": each.execution_id,
+                "workflow": {"name": "dummy", "fingerprint": "f" * 64},
+                "status": each.status,
+                "percent": 50.0,
+                "user_id": each.user.id,
+                "created_at": "2026-11-23T16:32:05.123Z",
+            }
+            for each in self.executions.values()
+            if caller.may_see(each.user.id) and (not statuses or each.status in statuses)
+        ]
+        return {"executions": rows[:limit], "next_cursor": "more" if len(rows) > limit else None}
+
+    async def put_workflow(self, document: str | JsonObject) -> JsonObject:
+        problems = await self.validate(document)
+        if problems:
+            raise ValidationFailed(problems)
+        self.calls.append(("put_workflow", {"document": document}))
+        self.workflows["dummy"] = {"name": "dummy", "fingerprint": "f" * 64, "document": document}
+        return {"name": "dummy", "fingerprint": "f" * 64}
+
+    async def list_workflows(self) -> list[JsonObject]:
+        return [{"name": name, "fingerprint": kept["fingerprint"]} for name, kept in self.workflows.items()]
+
+    async def workflow(self, reference: str) -> JsonObject:
+        if reference not in self.workflows:
+            raise WorkflowNotFound(reference)
+        return self.workflows[reference]
+
+    async def validate(self, document: str | JsonObject) -> list[Problem]:
+        if "nodes" in document:
+            return []
+        return [
+            Problem("missing-nodes", "there are no nodes", "nodes", line=1, hint="add one"),
+            Problem("missing-name", "there is no name", "name", line=1),
+        ]
+
+    async def schema(self) -> JsonObject:
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object"}
+
+    async def actors(self) -> JsonObject:
+        return {"actors": [], "dead_letters": 0, "counts": {"executions": {}}}
+
+    async def health(self) -> JsonObject:
+        if self.raises is not None:
+            raise self.raises
+        if self.hold is not None:
+            self.held.release()
+            await self.hold.wait()
+        return {"status": "ok"}
+
+    async def ready(self) -> tuple[bool, JsonObject]:
+        return self.is_ready, {"status": "ready" if self.is_ready else "unready"}

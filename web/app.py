@@ -1,0 +1,37 @@
+"""The web application put together from its parts. Holds no state of its own."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from offbook.web.executions import ExecutionRoutes
+from offbook.web.gate import build_gate, cors_signal
+from offbook.web.operations import OperationRoutes
+from offbook.web.service import Service
+from offbook.web.settings import WebSettings
+from offbook.web.workflows import WorkflowRoutes
+
+
+def create_app(service: Service, settings: WebSettings | None = None) -> web.Application:
+    """Build the application that answers for a worker."""
+    settings = settings or WebSettings()
+    gate = build_gate(settings)
+    app = web.Application(client_max_size=settings.max_body_bytes)
+    for routes in (ExecutionRoutes(service), WorkflowRoutes(service), OperationRoutes(service, settings.version)):
+        app.add_routes(web.RouteDef(r.method, r.path, gate(r.handler), r.kwargs) for r in routes.routes())
+    app.router.add_route("*", "/{path:.*}", gate(_no_such_route))
+    if settings.cors_origins:
+        app.on_response_prepare.append(cors_signal(settings))
+    return app
+
+
+async def _no_such_route(request: web.Request) -> web.Response:
+    """Refuse what no route took, for the method if it is only that."""
+    allowed: set[str] = set()
+    resources = list(request.app.router.resources())
+    for resource in resources[:-1]:
+        _, methods = await resource.resolve(request)
+        allowed |= methods
+    if allowed:
+        raise web.HTTPMethodNotAllowed(request.method, allowed)
+    raise web.HTTPNotFound

@@ -1,0 +1,182 @@
+"""Routes of executions: start, look, steer, delete. Reads requests and writes answers; the service does the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import orjson
+from aiohttp import hdrs, web
+from multidict import MultiDict
+
+from offbook.web import parameters
+from offbook.web.bodies import JSON_TYPE, Fields, read_json, read_object
+from offbook.web.callers import caller_of
+from offbook.web.service import Service, StatusAnswer
+from offbook.workflows.caller import Caller
+from offbook.workflows.values import JsonValue
+
+LIST_PARAMETERS = ("status", "workflow", "user", "label", "cursor", "limit")
+DEFAULT_PAGE = 50
+
+
+class ExecutionRoutes:
+    """Handlers for everything under /executions and /status."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        one = "/executions/{execution_id}"
+        return (
+            web.get("/status/{execution_id}", self.status),
+            web.post("/executions", self.start),
+            web.get("/executions", self.list),
+            web.get(one, self.status),
+            web.delete(one, self.delete),
+            web.post(f"{one}/resume", self.resume),
+            web.post(f"{one}/cancel", self.cancel),
+            web.post(f"{one}/pause", self.pause),
+            web.post(f"{one}/signals/{{name}}", self.signal),
+            web.get(f"{one}/nodes/{{node_id}}/output", self.output),
+            web.get(f"{one}/checkpoint", self.checkpoint),
+        )
+
+    async def start(self, request: web.Request) -> web.Response:
+        """Accept an execution: 202 once it is stored."""
+        caller = caller_of(request)
+        key = parameters.idempotency_key(request)
+        fields = Fields(await read_object(request))
+        workflow = fields.take("workflow", str, dict, required=True)
+        inputs = fields.object("inputs")
+        labels = fields.labels("labels")
+        user = fields.user("user")
+        durability = fields.text("durability")
+        fields.done()
+        execution_id = await self._service.start(
+            workflow,
+            inputs,
+            caller=caller,
+            user=user,
+            labels=labels,
+            durability=durability,
+            idempotency_key=key,
+        )
+        url = status_url(execution_id)
+        return json_response({"execution_id": execution_id, "status_url": url}, 202, headers={"Location": url})
+
+    async def status(self, request: web.Request) -> web.Response:
+        """Answer the status. This is the hot path: no object is built that is not needed."""
+        execution_id = parameters.execution_id_of(request)
+        caller = caller_of(request)
+        known = request.headers.get(hdrs.IF_NONE_MATCH)
+        if request.rel_url.raw_query_string:
+            answer = await self._answer_in_time(request, execution_id, caller, known)
+        else:
+            answer = await self._service.status(execution_id, caller=caller)
+        etag = f'"{answer.revision}"'
+        if known is not None and known.removeprefix("W/") == etag:
+            return web.Response(status=304, headers={hdrs.ETAG: etag})
+        response = web.Response(body=answer.body, content_type=JSON_TYPE)
+        response.headers[hdrs.ETAG] = etag
+        return response
+
+    async def _answer_in_time(
+        self, request: web.Request, execution_id: str, caller: Caller, known: str | None
+    ) -> StatusAnswer:
+        """Answer `?since=` and `?wait=`; a wait without `since` is for news after the ETag the client has."""
+        parameters.check_names(request.query, ("since", "wait"))
+        since, wait = parameters.since_and_wait(request.query)
+        revision = _revision_of(known)
+        if since is None and wait and revision is not None:
+            await self._service.status(execution_id, caller=caller, since=revision, wait=wait)
+            return await self._service.status(execution_id, caller=caller)
+        return await self._service.status(execution_id, caller=caller, since=since, wait=wait)
+
+    async def list(self, request: web.Request) -> web.Response:
+        """Answer a page of executions, newest first."""
+        caller = caller_of(request)
+        query = request.query
+        parameters.check_names(query, LIST_PARAMETERS)
+        limit = query.get("limit")
+        page = await self._service.list_executions(
+            caller=caller,
+            statuses=parameters.statuses(query),
+            workflow=parameters.text_parameter(query, "workflow"),
+            user=parameters.text_parameter(query, "user"),
+            labels=parameters.labels(query),
+            cursor=parameters.text_parameter(query, "cursor"),
+            limit=parameters.whole_number("limit", limit, least=1, most=parameters.MAX_PAGE)
+            if limit is not None
+            else DEFAULT_PAGE,
+        )
+        return json_response(page)
+
+    async def resume(self, request: web.Request) -> web.Response:
+        caller = caller_of(request)
+        execution_id = parameters.execution_id_of(request)
+        fields = Fields(await read_object(request))
+        guidance = fields.text("guidance")
+        user = fields.user("user")
+        fields.done()
+        answer = await self._service.resume(execution_id, caller=caller, guidance=guidance or "", user=user)
+        return json_response({"status_url": status_url(execution_id), **answer}, 202)
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        caller = caller_of(request)
+        execution_id = parameters.execution_id_of(request)
+        Fields(await read_object(request)).done()
+        await self._service.cancel(execution_id, caller=caller)
+        return _accepted(execution_id)
+
+    async def pause(self, request: web.Request) -> web.Response:
+        caller = caller_of(request)
+        execution_id = parameters.execution_id_of(request)
+        Fields(await read_object(request)).done()
+        await self._service.pause(execution_id, caller=caller)
+        return _accepted(execution_id)
+
+    async def signal(self, request: web.Request) -> web.Response:
+        """Take the whole body as the signal's payload; an empty object if there is none."""
+        caller = caller_of(request)
+        execution_id = parameters.execution_id_of(request)
+        payload = await read_json(request, default={})
+        await self._service.signal(execution_id, request.match_info["name"], payload, caller=caller)
+        return _accepted(execution_id)
+
+    async def output(self, request: web.Request) -> web.Response:
+        """Answer the whole output of a node or item, as JSON."""
+        caller = caller_of(request)
+        execution_id = parameters.execution_id_of(request)
+        query = request.query
+        parameters.check_names(query, ("item",))
+        item = parameters.whole_number("item", query["item"], most=10**9) if "item" in query else None
+        value = await self._service.output(execution_id, request.match_info["node_id"], item, caller=caller)
+        return json_response(value)
+
+    async def checkpoint(self, request: web.Request) -> web.Response:
+        caller = caller_of(request)
+        return json_response(await self._service.checkpoint(parameters.execution_id_of(request), caller=caller))
+
+    async def delete(self, request: web.Request) -> web.Response:
+        caller = caller_of(request)
+        await self._service.delete(parameters.execution_id_of(request), caller=caller)
+        return web.Response(status=204)
+
+
+def status_url(execution_id: str) -> str:
+    return f"/status/{execution_id}"
+
+
+def json_response(value: JsonValue, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """Answer a value as JSON."""
+    body = orjson.dumps(value)
+    return web.Response(body=body, status=status, headers=MultiDict(headers or {}), content_type=JSON_TYPE)
+
+
+def _accepted(execution_id: str) -> web.Response:
+    return json_response({"execution_id": execution_id, "status_url": status_url(execution_id)}, 202)
+
+
+def _revision_of(etag: str | None) -> int | None:
+    digits = (etag or "").removeprefix("W/").strip('"')
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None

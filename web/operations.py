@@ -1,0 +1,64 @@
+"""Routes for those who operate a worker: what it is, what lives in it, whether it is well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from offbook.web.callers import require_operator
+from offbook.web.errors import PROBLEMS, RequestRefused
+from offbook.web.executions import json_response
+from offbook.web.service import Service
+
+LINKS = {
+    "executions": "/executions",
+    "status": "/status/{execution_id}",
+    "workflows": "/workflows",
+    "validate": "/workflows/validate",
+    "schema": "/workflows/schema",
+    "actors": "/actors",
+    "health": "/healthz",
+    "readiness": "/readyz",
+}
+
+
+class OperationRoutes:
+    """Handlers for the worker itself."""
+
+    def __init__(self, service: Service, version: str) -> None:
+        self._service = service
+        self._version = version
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        return (
+            web.get("/", self.index),
+            web.get("/actors", self.actors),
+            web.get("/healthz", self.health),
+            web.get("/readyz", self.ready),
+            web.get("/problems/{name}", self.problem),
+        )
+
+    async def index(self, request: web.Request) -> web.Response:
+        return json_response({"name": "offbook", "version": self._version, "links": LINKS})
+
+    async def actors(self, request: web.Request) -> web.Response:
+        require_operator(request)
+        return json_response(await self._service.actors())
+
+    async def health(self, request: web.Request) -> web.Response:
+        """Answer that the control loop runs."""
+        return json_response(await self._service.health())
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """Answer whether new executions are taken: 200, or 503 with the reason."""
+        ready, report = await self._service.ready()
+        return json_response(report, 200 if ready else 503)
+
+    async def problem(self, request: web.Request) -> web.Response:
+        """Say what a problem's type means: types are addresses."""
+        name = request.match_info["name"]
+        kind = PROBLEMS.get(name)
+        if kind is None:
+            raise RequestRefused("not-found", f"there is no problem of the type {name!r}")
+        return json_response({"type": f"/problems/{name}", "title": kind.title, "status": kind.status})

@@ -1,0 +1,88 @@
+"""What the web application asks of a worker. A protocol only: it does not care who answers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from offbook.workflows.caller import Caller
+from offbook.workflows.errors import Problem
+from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
+
+
+class StatusAnswer(Protocol):
+    """A status as JSON text, and the revision it shows."""
+
+    @property
+    def body(self) -> bytes: ...
+
+    @property
+    def revision(self) -> int: ...
+
+
+class Service(Protocol):
+    """Starts, shows and steers executions on behalf of callers. Raises classes of `offbook.workflows.errors`.
+
+    Executions that are not the caller's raise ExecutionNotFound, like those that do not exist.
+    """
+
+    async def start(
+        self,
+        workflow: str | JsonObject,
+        inputs: JsonObject,
+        *,
+        caller: Caller,
+        user: ExecutionUser | None = None,
+        labels: dict[str, str] | None = None,
+        durability: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> str: ...
+
+    async def status(
+        self, execution_id: str, *, caller: Caller, since: int | None = None, wait: float | None = None
+    ) -> StatusAnswer: ...
+
+    async def resume(
+        self, execution_id: str, *, caller: Caller, guidance: str = "", user: ExecutionUser | None = None
+    ) -> JsonObject: ...
+
+    async def cancel(self, execution_id: str, *, caller: Caller) -> None: ...
+
+    async def pause(self, execution_id: str, *, caller: Caller) -> None: ...
+
+    async def signal(self, execution_id: str, name: str, payload: JsonValue, *, caller: Caller) -> None: ...
+
+    async def delete(self, execution_id: str, *, caller: Caller) -> None: ...
+
+    async def output(
+        self, execution_id: str, node_id: str, item: int | None = None, *, caller: Caller
+    ) -> JsonValue: ...
+
+    async def checkpoint(self, execution_id: str, *, caller: Caller) -> JsonObject: ...
+
+    async def list_executions(
+        self,
+        *,
+        caller: Caller,
+        statuses: tuple[str, ...] = (),
+        workflow: str | None = None,
+        user: str | None = None,
+        labels: dict[str, str] | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> JsonObject: ...
+
+    async def put_workflow(self, document: str | JsonObject) -> JsonObject: ...
+
+    async def list_workflows(self) -> list[JsonObject]: ...
+
+    async def workflow(self, reference: str) -> JsonObject: ...
+
+    async def validate(self, document: str | JsonObject) -> list[Problem]: ...
+
+    async def schema(self) -> JsonObject: ...
+
+    async def actors(self) -> JsonObject: ...
+
+    async def health(self) -> JsonObject: ...
+
+    async def ready(self) -> tuple[bool, JsonObject]: ...
