@@ -33,6 +33,7 @@ def save_of(run: Run) -> SaveState:
     return SaveState(
         execution_id=run.execution_id,
         epoch=run.epoch,
+        save=run.db_writes,
         status=run.status.value,
         state=to_state(run),
         outputs=tuple(StoredOutput(node.id, item, value) for node, item, value in run.take_unstored()),

@@ -57,6 +57,8 @@ class SaveState:
 
     execution_id: str
     epoch: int
+    save: int
+    """Counts the writes of this execution: with the epoch it names this save, also when it is repeated."""
     status: str
     state: JsonObject
     """All that a run is made of, without outputs and inputs: `Run.to_state`."""

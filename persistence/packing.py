@@ -1,0 +1,76 @@
+"""JSON as it lies in the database: compressed, and outputs packed into parts. Knows no table."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+
+import orjson
+import zstandard
+
+from offbook.workflows.records import StoredOutput
+from offbook.workflows.values import JsonValue
+
+LEVEL = 1
+PART_BYTES = 262_144
+"""JSON bytes after which a part is full; only one output that is larger by itself makes a larger part."""
+
+_RAW = b"\x00"
+_ZSTD = b"\x01"
+_WORTH_COMPRESSING = 128
+
+_local = threading.local()
+
+
+def pack(value: JsonValue) -> bytes:
+    """Write a value as compressed JSON."""
+    return _compress(orjson.dumps(value))
+
+
+def unpack(data: bytes) -> JsonValue:
+    """Read what `pack` wrote."""
+    return orjson.loads(_decompress(data))
+
+
+def pack_outputs(outputs: Sequence[StoredOutput]) -> list[bytes]:
+    """Write outputs as parts of about 256 KB of JSON each, in order."""
+    parts: list[bytes] = []
+    rows: list[bytes] = []
+    size = 0
+    for output in outputs:
+        row = orjson.dumps([output.node_id, output.item, output.value])
+        if rows and size + len(row) > PART_BYTES:
+            parts.append(_compress(b"[" + b",".join(rows) + b"]"))
+            rows, size = [], 0
+        rows.append(row)
+        size += len(row)
+    if rows:
+        parts.append(_compress(b"[" + b",".join(rows) + b"]"))
+    return parts
+
+
+def unpack_outputs(parts: Iterable[bytes]) -> tuple[StoredOutput, ...]:
+    """Read the outputs of all parts."""
+    return tuple(
+        StoredOutput(node_id, item, value) for part in parts for node_id, item, value in orjson.loads(_decompress(part))
+    )
+
+
+def _compress(text: bytes) -> bytes:
+    if len(text) < _WORTH_COMPRESSING:
+        return _RAW + text
+    compressor: zstandard.ZstdCompressor | None = getattr(_local, "compressor", None)
+    if compressor is None:
+        _local.compressor = compressor = zstandard.ZstdCompressor(level=LEVEL)
+    return _ZSTD + compressor.compress(text)
+
+
+def _decompress(data: bytes) -> bytes:
+    # PostgreSQL's driver hands out memoryviews where it can.
+    data = bytes(data)
+    if data[:1] == _RAW:
+        return data[1:]
+    decompressor: zstandard.ZstdDecompressor | None = getattr(_local, "decompressor", None)
+    if decompressor is None:
+        _local.decompressor = decompressor = zstandard.ZstdDecompressor()
+    return decompressor.decompress(data[1:])

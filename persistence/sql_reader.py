@@ -1,0 +1,180 @@
+"""Questions as SQL, each answered in one transaction that cannot write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Engine, Row, and_, exists, func, or_, select
+
+from offbook.persistence.databases import away_as_unavailable
+from offbook.persistence.packing import unpack, unpack_outputs
+from offbook.persistence.tables import checkpoints, executions, labels, outputs, workflows
+from offbook.workflows.records import (
+    CheckpointSummary,
+    ExecutionFilter,
+    ExecutionRow,
+    StoredExecution,
+    WorkflowRow,
+)
+from offbook.workflows.values import ExecutionUser, JsonObject
+
+_LISTED = (
+    executions.c.execution_id,
+    executions.c.workflow_name,
+    executions.c.fingerprint,
+    executions.c.status,
+    executions.c.epoch,
+    executions.c.worker_id,
+    executions.c.user_id,
+    executions.c.labels,
+    executions.c.durability,
+    executions.c.percent,
+    executions.c.error_type,
+    executions.c.created_at,
+    executions.c.started_at,
+    executions.c.finished_at,
+)
+
+
+class SqlReader:
+    """Implements `ExecutionReader` on a pool of connections of SQLite or PostgreSQL."""
+
+    def __init__(self, engine: Engine, *, on_transaction: Callable[[], None]) -> None:
+        """`on_transaction` is called for each transaction that is sent, from several threads."""
+        self._engine = engine
+        self._on_transaction = on_transaction
+
+    def load(self, execution_id: str) -> StoredExecution | None:
+        with self._transaction() as connection:
+            query = (
+                select(executions, workflows.c.document)
+                .join(workflows, workflows.c.fingerprint == executions.c.fingerprint)
+                .where(executions.c.execution_id == execution_id)
+            )
+            row = connection.execute(query).first()
+            if row is None:
+                return None
+            checkpoint = connection.execute(
+                select(checkpoints).where(checkpoints.c.execution_id == execution_id)
+            ).first()
+            parts = connection.execute(
+                select(outputs.c.data)
+                .where(outputs.c.execution_id == execution_id)
+                .order_by(outputs.c.epoch, outputs.c.save, outputs.c.part)
+            ).scalars()
+            packed = [bytes(part) for part in parts]
+        packed_state = checkpoint.state if checkpoint is not None else row.outcome
+        return StoredExecution(
+            execution_id=row.execution_id,
+            workflow_name=row.workflow_name,
+            fingerprint=row.fingerprint,
+            document=unpack(row.document),
+            status=row.status,
+            epoch=row.epoch,
+            worker_id=row.worker_id,
+            user=_user(row),
+            labels=orjson.loads(row.labels),
+            inputs=unpack(row.inputs),
+            durability=row.durability,
+            created_at=row.created_at,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            state=unpack(packed_state) if packed_state is not None else None,
+            outputs=unpack_outputs(packed),
+            checkpoint=_summary(checkpoint) if checkpoint is not None else None,
+        )
+
+    def load_row(self, execution_id: str) -> ExecutionRow | None:
+        with self._transaction() as connection:
+            row = connection.execute(select(*_LISTED).where(executions.c.execution_id == execution_id)).first()
+        return _listed(row) if row is not None else None
+
+    def list_executions(
+        self, where: ExecutionFilter, *, before: tuple[float, str] | None, limit: int
+    ) -> list[ExecutionRow]:
+        """Newest first, strictly after the cursor."""
+        query = select(*_LISTED).where(*_conditions(where))
+        if before is not None:
+            created_at, execution_id = before
+            same = and_(executions.c.created_at == created_at, executions.c.execution_id < execution_id)
+            query = query.where(or_(executions.c.created_at < created_at, same))
+        query = query.order_by(executions.c.created_at.desc(), executions.c.execution_id.desc()).limit(limit)
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+        return [_listed(row) for row in rows]
+
+    def workflow(self, reference: str) -> tuple[WorkflowRow, JsonObject] | None:
+        """By fingerprint, or the one that was registered last under that name."""
+        named = and_(workflows.c.name == reference, workflows.c.registered_at.is_not(None))
+        query = (
+            select(workflows)
+            .where(or_(workflows.c.fingerprint == reference, named))
+            .order_by((workflows.c.fingerprint == reference).desc(), workflows.c.registered_at.desc())
+            .limit(1)
+        )
+        with self._transaction() as connection:
+            row = connection.execute(query).first()
+        return (_workflow(row), unpack(row.document)) if row is not None else None
+
+    def list_workflows(self) -> list[WorkflowRow]:
+        """Those that were registered, newest first."""
+        query = (
+            select(workflows)
+            .where(workflows.c.registered_at.is_not(None))
+            .order_by(workflows.c.registered_at.desc(), workflows.c.fingerprint)
+        )
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+        return [_workflow(row) for row in rows]
+
+    def ping(self) -> None:
+        with self._transaction() as connection:
+            connection.execute(select(func.count()).select_from(workflows).where(workflows.c.fingerprint == ""))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        self._on_transaction()
+        with away_as_unavailable(), self._engine.begin() as connection:
+            yield connection
+
+
+def _conditions(where: ExecutionFilter) -> Iterator[Any]:
+    if where.statuses:
+        yield executions.c.status.in_(where.statuses)
+    if where.workflow is not None:
+        yield or_(executions.c.workflow_name == where.workflow, executions.c.fingerprint == where.workflow)
+    if where.user_id is not None:
+        yield executions.c.user_id == where.user_id
+    if where.worker_id is not None:
+        yield executions.c.worker_id == where.worker_id
+    for key, value in where.labels.items():
+        yield exists().where(
+            labels.c.execution_id == executions.c.execution_id, labels.c.key == key, labels.c.value == value
+        )
+
+
+def _listed(row: Row[Any]) -> ExecutionRow:
+    return ExecutionRow(**{**row._mapping, "labels": orjson.loads(row.labels)})
+
+
+def _workflow(row: Row[Any]) -> WorkflowRow:
+    return WorkflowRow(row.fingerprint, row.name, row.registered_at or row.created_at)
+
+
+def _user(row: Row[Any]) -> ExecutionUser | None:
+    return ExecutionUser(row.user_id, row.user_role, row.user_tier) if row.user_id is not None else None
+
+
+def _summary(row: Row[Any]) -> CheckpointSummary:
+    return CheckpointSummary(
+        schema_version=row.schema_version,
+        fingerprint=row.fingerprint,
+        user=_user(row),
+        failed_node=row.failed_node,
+        completed_nodes=tuple(orjson.loads(row.completed_nodes)),
+        last_output_node=row.last_output_node,
+        saved_at=row.saved_at,
+    )

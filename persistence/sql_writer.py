@@ -1,0 +1,276 @@
+"""Writes as SQL: a batch in one transaction, each kind with one statement for all. The only SQL that changes rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Engine, Table, and_, bindparam, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from offbook.persistence.databases import away_as_unavailable
+from offbook.persistence.packing import pack, pack_outputs
+from offbook.persistence.tables import checkpoints, executions, labels, outputs, workflows
+from offbook.workflows.records import (
+    ClaimExecution,
+    DeleteExecution,
+    InsertExecution,
+    PutWorkflow,
+    SaveState,
+    Write,
+    WriteResult,
+)
+from offbook.workflows.states import ExecutionStatus
+
+Numbered = tuple[int, Any]
+"""A write, and its place among the results."""
+
+IDS_PER_QUERY = 500
+KNOWN_WORKFLOWS = 10_000
+
+APPLIED = WriteResult()
+STALE = WriteResult(applied=False)
+
+_OF_THIS = executions.c.execution_id == bindparam("of")
+_SAVE = update(executions).where(and_(_OF_THIS, executions.c.epoch <= bindparam("ours")))
+_CLAIM = update(executions).where(and_(_OF_THIS, executions.c.epoch < bindparam("ours")))
+_DELETES = [delete(table).where(table.c.execution_id == bindparam("of")) for table in (labels, outputs, checkpoints)]
+_FORGET = delete(executions).where(_OF_THIS)
+_DROP_CHECKPOINT = delete(checkpoints).where(checkpoints.c.execution_id == bindparam("of"))
+
+
+class SqlWriter:
+    """Implements `ExecutionWriter` on one connection of SQLite or PostgreSQL."""
+
+    def __init__(self, engine: Engine, *, on_transaction: Callable[[], None]) -> None:
+        """`on_transaction` is called for each transaction that is sent."""
+        self._engine = engine
+        self._on_transaction = on_transaction
+        self._known: set[str] = set()
+        """Workflows whose documents are in the database."""
+        dialect = sqlite if engine.dialect.name == "sqlite" else postgresql
+        self._insert_workflow = dialect.insert(workflows).on_conflict_do_nothing()
+        register = dialect.insert(workflows)
+        self._register_workflow = register.on_conflict_do_update(
+            index_elements=["fingerprint"], set_={"registered_at": register.excluded.registered_at}
+        )
+        self._insert_execution = dialect.insert(executions).on_conflict_do_nothing()
+        self._insert_label = dialect.insert(labels).on_conflict_do_nothing()
+        self._insert_output = dialect.insert(outputs).on_conflict_do_nothing()
+        checkpoint = dialect.insert(checkpoints)
+        replaced = {column.name: checkpoint.excluded[column.name] for column in _besides_key(checkpoints)}
+        self._put_checkpoint = checkpoint.on_conflict_do_update(index_elements=["execution_id"], set_=replaced)
+
+    def commit(self, writes: Sequence[Write]) -> list[WriteResult]:
+        """Apply all writes, in order, in one transaction; StorageUnavailable if the database is away."""
+        results = [APPLIED] * len(writes)
+        documents: set[str] = set()
+        self._on_transaction()
+        with away_as_unavailable(), self._engine.begin() as connection:
+            for round_ in _rounds(writes):
+                self._put_workflows(connection, _of(round_, PutWorkflow))
+                self._insert(connection, _of(round_, InsertExecution), results, documents)
+                _claim(connection, _of(round_, ClaimExecution), results)
+                self._save(connection, _of(round_, SaveState), results)
+                _delete(connection, _of(round_, DeleteExecution), results)
+        if len(self._known) > KNOWN_WORKFLOWS:
+            self._known.clear()
+        self._known |= documents
+        return results
+
+    def _put_workflows(self, connection: Connection, puts: list[Numbered]) -> None:
+        for _, write in puts:
+            connection.execute(self._register_workflow, _workflow_row(write, registered_at=write.created_at))
+
+    def _insert(
+        self, connection: Connection, inserts: list[Numbered], results: list[WriteResult], documents: set[str]
+    ) -> None:
+        if not inserts:
+            return
+        fresh = {w.fingerprint: w for _, w in inserts if w.fingerprint not in self._known | documents}
+        if fresh:
+            connection.execute(self._insert_workflow, [_workflow_row(write) for write in fresh.values()])
+            documents.update(fresh)
+        plain = [write for _, write in inserts if write.idempotency_key is None]
+        if plain:
+            connection.execute(self._insert_execution, [_execution_row(write) for write in plain])
+        inserted = list(plain)
+        for place, write in inserts:
+            if write.idempotency_key is not None:
+                results[place] = self._insert_once(connection, write)
+                if results[place].existing_id is None:
+                    inserted.append(write)
+        rows = [
+            {"execution_id": write.execution_id, "key": key, "value": value}
+            for write in inserted
+            for key, value in write.labels.items()
+        ]
+        if rows:
+            connection.execute(self._insert_label, rows)
+
+    def _insert_once(self, connection: Connection, write: InsertExecution) -> WriteResult:
+        """Insert unless the user's idempotency key was used before."""
+        connection.execute(self._insert_execution, _execution_row(write))
+        holder = connection.execute(
+            select(executions.c.execution_id, executions.c.request_hash).where(
+                executions.c.user_id == (write.user.id if write.user else None),
+                executions.c.idempotency_key == write.idempotency_key,
+            )
+        ).first()
+        if holder is None or holder.execution_id == write.execution_id:
+            return APPLIED
+        return WriteResult(applied=False, existing_id=holder.execution_id, existing_hash=holder.request_hash)
+
+    def _save(self, connection: Connection, saves: list[Numbered], results: list[WriteResult]) -> None:
+        if not saves:
+            return
+        changed = connection.execute(_SAVE, [_saved_columns(write) for _, write in saves]).rowcount
+        if changed != len(saves):
+            _refuse_stale(connection, saves, results)
+            saves = [(place, write) for place, write in saves if results[place].applied]
+        rows = [
+            {"execution_id": w.execution_id, "epoch": w.epoch, "save": w.save, "part": part, "data": data}
+            for _, w in saves
+            for part, data in enumerate(pack_outputs(w.outputs))
+        ]
+        if rows:
+            connection.execute(self._insert_output, rows)
+        kept = [_checkpoint_row(write) for _, write in saves if write.checkpoint is not None]
+        if kept:
+            connection.execute(self._put_checkpoint, kept)
+        # In its first epoch an execution that completes never had one.
+        over = [{"of": w.execution_id} for _, w in saves if w.checkpoint is None and w.epoch > 1]
+        if over:
+            connection.execute(_DROP_CHECKPOINT, over)
+
+
+def _rounds(writes: Sequence[Write]) -> list[list[Numbered]]:
+    """Part a batch so that in each part no execution comes twice; writes of one execution keep their order."""
+    seen: dict[str, int] = {}
+    rounds: list[list[Numbered]] = []
+    for place, write in enumerate(writes):
+        key = write.fingerprint if isinstance(write, PutWorkflow) else write.execution_id
+        at = seen.get(key, 0)
+        seen[key] = at + 1
+        if at == len(rounds):
+            rounds.append([])
+        rounds[at].append((place, write))
+    return rounds
+
+
+def _of(round_: list[Numbered], kind: type[Write]) -> list[Numbered]:
+    return [each for each in round_ if type(each[1]) is kind]
+
+
+def _claim(connection: Connection, claims: list[Numbered], results: list[WriteResult]) -> None:
+    if not claims:
+        return
+    rows = [
+        {"of": w.execution_id, "ours": w.epoch, "epoch": w.epoch, "worker_id": w.worker_id, "status": w.status}
+        for _, w in claims
+    ]
+    if connection.execute(_CLAIM, rows).rowcount != len(claims):
+        # A claim that is repeated because its commit was uncertain finds its own epoch there.
+        _refuse_stale(connection, claims, results)
+
+
+def _refuse_stale(connection: Connection, writes: list[Numbered], results: list[WriteResult]) -> None:
+    """Mark the writes whose execution is not in their epoch now: it is gone, or another incarnation has it."""
+    stored: dict[str, tuple[int, str]] = {}
+    for some in _chunks([write.execution_id for _, write in writes]):
+        columns = (executions.c.execution_id, executions.c.epoch, executions.c.worker_id)
+        query = select(*columns).where(executions.c.execution_id.in_(some))
+        stored.update((row.execution_id, (row.epoch, row.worker_id)) for row in connection.execute(query))
+    for place, write in writes:
+        epoch, worker_id = stored.get(write.execution_id, (-1, ""))
+        mine = not isinstance(write, ClaimExecution) or worker_id == write.worker_id
+        if epoch != write.epoch or not mine:
+            results[place] = STALE
+
+
+def _delete(connection: Connection, deletes: list[Numbered], results: list[WriteResult]) -> None:
+    if not deletes:
+        return
+    ids = [{"of": write.execution_id} for _, write in deletes]
+    for statement in _DELETES:
+        connection.execute(statement, ids)
+    for place, write in deletes:
+        if not connection.execute(_FORGET, {"of": write.execution_id}).rowcount:
+            results[place] = STALE
+
+
+def _workflow_row(write: InsertExecution | PutWorkflow, registered_at: float | None = None) -> dict[str, Any]:
+    name = write.name if isinstance(write, PutWorkflow) else write.workflow_name
+    return {
+        "fingerprint": write.fingerprint,
+        "name": name,
+        "document": pack(write.document),
+        "created_at": write.created_at,
+        "registered_at": registered_at,
+    }
+
+
+def _execution_row(write: InsertExecution) -> dict[str, Any]:
+    user = write.user
+    return {
+        "execution_id": write.execution_id,
+        "workflow_name": write.workflow_name,
+        "fingerprint": write.fingerprint,
+        "status": ExecutionStatus.RUNNING.value,
+        "epoch": 1,
+        "worker_id": write.worker_id,
+        "user_id": user.id if user else None,
+        "user_role": user.role if user else None,
+        "user_tier": user.tier if user else None,
+        "labels": orjson.dumps(write.labels).decode(),
+        "inputs": pack(write.inputs),
+        "durability": write.durability,
+        "percent": 0.0,
+        "created_at": write.created_at,
+        "idempotency_key": write.idempotency_key,
+        "request_hash": write.request_hash,
+    }
+
+
+def _saved_columns(write: SaveState) -> dict[str, Any]:
+    return {
+        "of": write.execution_id,
+        "ours": write.epoch,
+        "epoch": write.epoch,
+        "status": write.status,
+        "started_at": write.started_at,
+        "finished_at": write.finished_at,
+        "error_type": write.error_type,
+        "percent": write.percent,
+        "outcome": pack(write.state) if write.checkpoint is None else None,
+    }
+
+
+def _checkpoint_row(write: SaveState) -> dict[str, Any]:
+    summary = write.checkpoint
+    assert summary is not None
+    user = summary.user
+    return {
+        "execution_id": write.execution_id,
+        "epoch": write.epoch,
+        "schema_version": summary.schema_version,
+        "fingerprint": summary.fingerprint,
+        "user_id": user.id if user else None,
+        "user_role": user.role if user else None,
+        "user_tier": user.tier if user else None,
+        "failed_node": summary.failed_node,
+        "completed_nodes": orjson.dumps(summary.completed_nodes).decode(),
+        "last_output_node": summary.last_output_node,
+        "saved_at": summary.saved_at,
+        "state": pack(write.state),
+    }
+
+
+def _besides_key(table: Table) -> Iterator[Any]:
+    return (column for column in table.columns if not column.primary_key)
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), IDS_PER_QUERY):
+        yield ids[start : start + IDS_PER_QUERY]

@@ -1,0 +1,96 @@
+"""The tables of the executions database. What they look like now; how they came to be is in `migrations`."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+workflows = Table(
+    "workflows",
+    metadata,
+    Column("fingerprint", String(64), primary_key=True),
+    Column("name", String(200), nullable=False, index=True),
+    Column("document", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("registered_at", Float),
+    # None: only executions refer to it, and its name means another version or nothing.
+)
+
+executions = Table(
+    "executions",
+    metadata,
+    Column("execution_id", String(32), primary_key=True),
+    Column("workflow_name", String(200), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("worker_id", String(64), nullable=False),
+    Column("user_id", Text),
+    Column("user_role", Text),
+    Column("user_tier", Text),
+    Column("labels", Text, nullable=False),
+    Column("inputs", LargeBinary, nullable=False),
+    Column("durability", String(10), nullable=False),
+    Column("percent", Float, nullable=False),
+    Column("error_type", Text),
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("finished_at", Float),
+    Column("idempotency_key", Text),
+    Column("request_hash", String(64)),
+    Column("outcome", LargeBinary),
+    # The state in which it completed; until then the state is in its checkpoint.
+    UniqueConstraint("user_id", "idempotency_key", name="uq_executions_idempotency"),
+    Index("ix_executions_newest", "created_at", "execution_id"),
+    Index("ix_executions_user", "user_id", "created_at"),
+    Index("ix_executions_status", "status", "worker_id"),
+)
+
+labels = Table(
+    "execution_labels",
+    metadata,
+    Column("execution_id", String(32), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Index("ix_execution_labels_pair", "key", "value"),
+)
+
+outputs = Table(
+    "outputs",
+    metadata,
+    # One save's new outputs, packed into parts; each output is in one part, once.
+    Column("execution_id", String(32), primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    Column("save", Integer, primary_key=True),
+    Column("part", Integer, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("execution_id", String(32), primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("schema_version", Integer, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("user_id", Text),
+    Column("user_role", Text),
+    Column("user_tier", Text),
+    Column("failed_node", Text),
+    Column("completed_nodes", Text, nullable=False),
+    Column("last_output_node", Text),
+    Column("saved_at", Float, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+)
