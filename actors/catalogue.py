@@ -23,6 +23,8 @@ class Catalogue:
         self.types = types
         self._plans: OrderedDict[str, Plan] = OrderedDict()
         self._names: dict[str, str] = {}
+        self._read: OrderedDict[str, str] = OrderedDict()
+        """Fingerprints by the hash of the documents as they were sent: most come again and again."""
 
     def by_fingerprint(self, fingerprint: str) -> Plan | None:
         plan = self._plans.get(fingerprint)
@@ -41,12 +43,17 @@ class Catalogue:
 
     def accept(self, document: str | JsonObject) -> Plan:
         """Compile a document that somebody sends; ValidationFailed with every problem at once."""
-        if isinstance(document, dict):
-            known = self.by_fingerprint(fingerprint_of(document))
-            if known is not None:
-                return known
+        sent = fingerprint_of(document) if isinstance(document, dict) else None
+        known = self.by_fingerprint(self._read.get(sent, sent)) if sent is not None else None
+        if known is not None:
+            return known
         workflow = load_workflow(document, types=self.types)
-        return self.by_fingerprint(workflow.fingerprint) or self._keep(compile_plan(workflow, self.types))
+        plan = self.by_fingerprint(workflow.fingerprint) or self._keep(compile_plan(workflow, self.types))
+        if sent is not None:
+            self._read[sent] = plan.fingerprint
+            while len(self._read) > PLANS_KEPT:
+                self._read.popitem(last=False)
+        return plan
 
     def accept_built(self, workflow: Workflow) -> Plan:
         """Compile a workflow that was built in Python; ValidationFailed with every problem at once."""

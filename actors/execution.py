@@ -26,6 +26,7 @@ from offbook.actors.messages import (
     ExecutionSaved,
     GetChange,
     GetOutput,
+    GetRest,
     GetRun,
     GetStatus,
     GiveUpExecution,
@@ -116,6 +117,7 @@ class ExecutionActor(LoopActor):
         self._shown = run.status
         self._body: bytes | None = None
         self._changes: list[tuple[int, LoopFuture]] | None = None
+        self._rest_waiters: list[LoopFuture] | None = None
         self._pending: LoopFuture | None = None
         """Who waits for the insert or claim that is under way."""
         self._begin = False
@@ -147,6 +149,8 @@ class ExecutionActor(LoopActor):
                 return self._go_on(message.epoch)
             case GetChange():
                 return self._change(message.since)
+            case GetRest():
+                return self._rest()
             case GetOutput():
                 return self._output(message)
             case GetRun():
@@ -185,13 +189,20 @@ class ExecutionActor(LoopActor):
         self._cancel_timer()
         if self._pending is not None and exception_value is not None:
             self._pending.set_exception((type(exception_value), exception_value, traceback))
-        self._resolve_changes(everything=True)
+        self._let_go()
         reason = f"{type(exception_value).__name__}: {exception_value}"
         self._tell_supervisor(ExecutionCrashed(self._run.execution_id, self._run, self._inserted, reason))
 
     def on_stop(self) -> None:
         self._cancel_timer()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Nobody is to wait for an actor that is no more."""
         self._resolve_changes(everything=True)
+        waiters, self._rest_waiters = self._rest_waiters, None
+        for future in waiters or ():
+            future.set_exception((ActorDeadError, ActorDeadError(f"{self} not found"), None))
 
     # What happens to the run
 
@@ -294,6 +305,7 @@ class ExecutionActor(LoopActor):
                     self._run.revision += 1
                     self._body = None
                     self._resolve_changes(everything=True)
+                    self._resolve_rest()
                     self._tell_supervisor(ExecutionSaved(self._run.execution_id))
                 elif not message.result.applied:
                     logger.error(
@@ -386,6 +398,20 @@ class ExecutionActor(LoopActor):
             else:
                 self._changes = self._changes or []
                 self._changes.append((since, future))
+
+    def _rest(self) -> LoopFuture:
+        future = LoopFuture()
+        if self._saved and self._run.status.at_rest:
+            future.set(self._run.revision)
+        else:
+            self._rest_waiters = self._rest_waiters or []
+            self._rest_waiters.append(future)
+        return future
+
+    def _resolve_rest(self) -> None:
+        waiters, self._rest_waiters = self._rest_waiters, None
+        for future in waiters or ():
+            future.set(self._run.revision)
 
     def _output(self, message: GetOutput) -> object:
         run = self._run

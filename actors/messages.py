@@ -58,6 +58,11 @@ class GetChange:
 
 
 @dataclass(frozen=True, slots=True)
+class GetRest:
+    """Anybody to an execution: asked, a future of the revision in which it is at rest and stored."""
+
+
+@dataclass(frozen=True, slots=True)
 class GetOutput:
     """Anybody to an execution: asked, answers the output of a node or item; NodeNotFound if there is none."""
 
@@ -133,6 +138,7 @@ ExecutionMessage: TypeAlias = (
     | GiveUpExecution
     | GetStatus
     | GetChange
+    | GetRest
     | GetOutput
     | GetRun
     | InterruptExecution

@@ -11,6 +11,7 @@ from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 import orjson
+from loguru import logger
 from pykka import ActorDeadError, ActorRef
 
 from offbook.actors.catalogue import Catalogue
@@ -25,6 +26,7 @@ from offbook.actors.messages import (
     ForwardCommand,
     GetChange,
     GetOutput,
+    GetRest,
     GetStatus,
     KeepWorkflow,
     ListActors,
@@ -71,6 +73,8 @@ ASK_TIMEOUT = 10.0
 """Seconds that an answer may take which needs no database."""
 STORE_TIMEOUT = 30.0
 """Seconds that an answer may take which waits for a commit."""
+RESTART_POLL = 0.02
+"""Seconds between two looks at whether a crashed actor has been restarted."""
 MAX_PAGE = 500
 FINGERPRINT_LENGTH = 64
 
@@ -153,7 +157,7 @@ class ExecutionService:
         as there is something newer than `since`.
         """
         entry = self._directory.find(execution_id)
-        if entry is None or not (entry.accepted or entry.ref is None):
+        if entry is None:
             return await self._stored_status(execution_id, caller, since)
         if not caller.may_see(entry.user_id):
             raise ExecutionNotFound(execution_id)
@@ -183,6 +187,18 @@ class ExecutionService:
                 await change
         except TimeoutError:
             return
+
+    async def rest(self, execution_id: str) -> None:
+        """Wait until an execution is at rest and stored; one that is not in memory is."""
+        while (entry := self._directory.find(execution_id)) is not None:
+            if entry.ref is not None:
+                try:
+                    at_rest = await entry.ref.ask(GetRest(), block=False)
+                    await at_rest
+                    return
+                except ActorDeadError:
+                    logger.debug("waited for an actor that is gone", execution_id=execution_id)
+            await asyncio.sleep(RESTART_POLL)
 
     async def resume(
         self, execution_id: str, *, caller: Caller, guidance: str = "", user: ExecutionUser | None = None

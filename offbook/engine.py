@@ -34,7 +34,6 @@ from offbook.workflows.checkpoint import load_run
 from offbook.workflows.document import Workflow
 from offbook.workflows.errors import OffbookError, StatusUnavailable
 from offbook.workflows.records import ExecutionStore
-from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import ExecutionUser, JsonObject
 
 READ_THREADS = 4
@@ -194,21 +193,10 @@ class Engine:
         """Return the status payload once the execution is at rest and stored; StatusUnavailable past `timeout` s."""
         try:
             async with asyncio.timeout(timeout):
-                return await self._wait(execution_id)
+                await self.service.rest(execution_id)
+                return await self.status(execution_id)
         except TimeoutError:
             raise StatusUnavailable(execution_id, timeout or 0.0) from None
-
-    async def _wait(self, execution_id: str) -> JsonObject:
-        since = None
-        while True:
-            answer = await self.service.status(execution_id, caller=OPERATOR, since=since, wait=30.0)
-            payload = _payload(answer)
-            status = ExecutionStatus(payload["status"])
-            stored = status is ExecutionStatus.COMPLETED or payload["checkpoint"]["saved"]
-            if status.at_rest and stored:
-                return await self.status(execution_id) if payload["partial"] else payload
-            since = answer.revision
-
 
 def _payload(answer: Any) -> JsonObject:
     payload: JsonObject = orjson.loads(answer.body)
