@@ -25,14 +25,14 @@ class Admission:
     def queued(self) -> int:
         return len(self._queue)
 
-    def enter(self, execution_id: str) -> bool:
-        """Take a place and return True, or queue up and return False; OverCapacity if the queue is full."""
+    def enter(self, execution_id: str, *, bounded: bool = True) -> bool:
+        """Take a place and return True, or queue up and return False; OverCapacity if a bounded queue is full."""
         if execution_id in self._live:
             return True
         if len(self._live) < self._max_live:
             self._live.add(execution_id)
             return True
-        if len(self._queue) >= self._max_queued:
+        if bounded and len(self._queue) >= self._max_queued:
             raise OverCapacity(len(self._live), len(self._queue), self._retry_after)
         self._queue.append(execution_id)
         return False

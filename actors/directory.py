@@ -7,6 +7,7 @@ from typing import Any
 
 from pykka import ActorRef
 
+from offbook.actors.messages import BeginExecution
 from offbook.workflows.records import ExecutionFilter, ExecutionRow
 from offbook.workflows.run import Run
 from offbook.workflows.states import ExecutionStatus
@@ -18,6 +19,7 @@ class Entry:
     __slots__ = (
         "accepted",
         "auto_resumes",
+        "begin",
         "crashes",
         "execution_id",
         "last_reason",
@@ -37,6 +39,8 @@ class Entry:
         self.ref = ref
         """None while its actor is being restarted."""
         self.status = run.status
+        self.begin: BeginExecution | None = None
+        """How it goes on when there is a place for it; None: as a new one."""
         self.accepted = False
         """Whether its row is stored."""
         self.saved = False
@@ -90,6 +94,10 @@ class ExecutionDirectory:
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
+        self.surveyed = False
+        """Whether it is known which executions are to be recovered."""
+        self.recovering: dict[str, None] = {}
+        """Executions that were live when this worker's process went away and are not in memory yet, in order."""
 
     def __len__(self) -> int:
         return len(self._entries)

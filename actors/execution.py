@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, assert_never
+from typing import Any, Protocol, assert_never
 
 import orjson
 from loguru import logger
@@ -17,13 +17,16 @@ from offbook.actors.decisions import DecideTask, ExpandTask
 from offbook.actors.loop import LoopActor, LoopFuture
 from offbook.actors.messages import (
     AcceptExecution,
+    AppendRecord,
     BeginExecution,
     CancelExecution,
+    CutOffExecution,
     ExecutionAccepted,
     ExecutionCrashed,
     ExecutionDiscarded,
     ExecutionMessage,
     ExecutionSaved,
+    ForgetRecords,
     GetChange,
     GetOutput,
     GetRest,
@@ -32,6 +35,7 @@ from offbook.actors.messages import (
     GiveUpExecution,
     InterruptExecution,
     PauseExecution,
+    RecordConfirmed,
     ResumeExecution,
     SignalExecution,
     StatusAnswer,
@@ -41,7 +45,9 @@ from offbook.actors.messages import (
     WriteDone,
     WriteFailed,
 )
+from offbook.actors.dead_letters import DeadLetters
 from offbook.actors.runner import NodeRunner
+from offbook.persistence.group_journal import JournalGauge
 from offbook.workflows.checkpoint import save_of
 from offbook.workflows.effects import (
     AbortCalls,
@@ -62,12 +68,15 @@ from offbook.workflows.errors import (
     NodeNotFound,
     NotResumable,
     StaleMessage,
+    StorageUnavailable,
     ValidationFailed,
 )
 from offbook.workflows.inputs import check_payload
+from offbook.workflows.message_codec import COMMANDS
 from offbook.workflows.messages import (
     CancelRequested,
     CrashedForGood,
+    CutOff,
     EdgesDecided,
     InterruptRequested,
     ItemsExpanded,
@@ -84,9 +93,28 @@ from offbook.workflows.messages import (
 )
 from offbook.workflows.records import ClaimExecution, InsertExecution, SaveState, Write
 from offbook.workflows.run import Run
-from offbook.workflows.states import ExecutionStatus
+from offbook.workflows.states import Durability, ExecutionStatus
 from offbook.workflows.status import StatusContext, status_payload
-from offbook.workflows.values import NodeError
+from offbook.workflows.values import JsonObject, NodeError
+
+
+LAG_RECORDS = 256
+LAG_SECONDS = 0.05
+"""How far the journal may be behind an execution in `async` before nothing new starts until it has caught up."""
+
+_STARTS = (StartNode, DecideEdges, ExpandItems)
+_ANSWERED = (SignalReceived, CancelRequested, PauseRequested, ResumeRequested)
+"""Messages whose sender is answered once they are on disk."""
+
+
+def _nobody_to_tell(reason: str) -> None:
+    logger.critical("worker cannot go on", why=reason)
+
+
+class Teller(Protocol):
+    """Whoever takes messages: an actor's reference, or a Relay."""
+
+    def tell(self, message: Any, /) -> None: ...
 
 
 @dataclass(slots=True)
@@ -97,11 +125,16 @@ class Surroundings:
     loop: asyncio.AbstractEventLoop
     clock: Callable[[], float]
     runner: NodeRunner
-    persistence: ActorRef[Any]
+    persistence: Teller
+    journal: Teller | None = None
+    """None: this worker keeps no journal, and every execution has the durability `exit`."""
+    journal_fault: Callable[[], str | None] = lambda: None
+    """Says why the journal cannot be written now; None while it can."""
+    give_up: Callable[[str], None] = _nobody_to_tell
+    """Hears why this worker cannot go on."""
+    dead_letters: DeadLetters = field(default_factory=DeadLetters)
     supervisor: ActorRef[Any] = field(init=False)
     """Set by the Supervisor itself."""
-    stale_messages: int = 0
-    """Messages of older epochs and attempts that were refused."""
 
 
 class ExecutionActor(LoopActor):
@@ -124,6 +157,13 @@ class ExecutionActor(LoopActor):
         self._timer: asyncio.TimerHandle | None = None
         self._inserted = inserted
         self._saved = saved
+        self._gauge = JournalGauge(run.journal_seq) if around.journal is not None else None
+        self._saved_seq = run.journal_seq
+        """The last record that is in the database too."""
+        self._held: list[tuple[int, Effect]] = []
+        """What starts once a record is on disk."""
+        self._unanswered: list[tuple[int, LoopFuture, object, bool]] = []
+        """Whose command is answered, with what, once a record is on disk, and whether nothing less will do."""
 
     def on_receive(self, message: ExecutionMessage) -> object:
         match message:
@@ -137,6 +177,8 @@ class ExecutionActor(LoopActor):
                 | TimerFired()
             ):
                 return self._happened(message)
+            case RecordConfirmed():
+                return self._confirmed(message)
             case GetStatus():
                 return self._status(message.since)
             case WriteDone():
@@ -146,7 +188,7 @@ class ExecutionActor(LoopActor):
             case AcceptExecution():
                 return self._accept(message)
             case BeginExecution():
-                return self._go_on(message.epoch)
+                return self._go_on(message)
             case GetChange():
                 return self._change(message.since)
             case GetRest():
@@ -164,11 +206,14 @@ class ExecutionActor(LoopActor):
             case SignalExecution():
                 return self._signal(message)
             case InterruptExecution():
-                return self._interrupt()
+                return self._interrupt(message)
+            case CutOffExecution():
+                return self._apply(CutOff(self._around.clock()))
             case GiveUpExecution():
                 return self._give_up(message)
             case (
                 Recovered()
+                | CutOff()
                 | SignalReceived()
                 | CancelRequested()
                 | PauseRequested()
@@ -201,7 +246,8 @@ class ExecutionActor(LoopActor):
         """Nobody is to wait for an actor that is no more."""
         self._resolve_changes(everything=True)
         waiters, self._rest_waiters = self._rest_waiters, None
-        for future in waiters or ():
+        unanswered, self._unanswered = self._unanswered, []
+        for future in [*(waiters or ()), *(each[1] for each in unanswered)]:
             future.set_exception((ActorDeadError, ActorDeadError(f"{self} not found"), None))
 
     # What happens to the run
@@ -211,15 +257,18 @@ class ExecutionActor(LoopActor):
         try:
             self._apply(message)
         except StaleMessage as stale:
-            self._around.stale_messages += 1
-            logger.debug("stale message refused", execution_id=self._run.execution_id, why=str(stale))
+            self._refuse("stale", str(stale))
 
     def _apply(self, message: RunMessage) -> None:
         run = self._run
         effects = run.apply(message)
         self._body = None
+        hold = self._record(message)
         for effect in effects:
-            self._perform(effect)
+            if hold and isinstance(effect, _STARTS):
+                self._held.append((hold, effect))
+            else:
+                self._perform(effect)
         if run.status is not self._shown:
             self._shown = run.status
             self._tell_supervisor(StatusChanged(run.execution_id, run.status))
@@ -247,6 +296,7 @@ class ExecutionActor(LoopActor):
             case ExpandItems():
                 around.runner.submit(ExpandTask(run.epoch, run.scope(effect.node_id), self._hear))
             case AbortCalls():
+                self._drop_held()
                 around.runner.abort(run.execution_id)
             case ArmTimer():
                 self._arm(effect.due)
@@ -258,7 +308,12 @@ class ExecutionActor(LoopActor):
         try:
             self.actor_ref.tell(message)
         except ActorDeadError:
-            self._around.stale_messages += 1
+            self._refuse("nobody", f"{type(message).__name__} after the end")
+
+    def _refuse(self, reason: str, detail: str) -> None:
+        around = self._around
+        around.dead_letters.add(around.clock(), reason, self._run.execution_id, detail)
+        logger.debug("message refused", execution_id=self._run.execution_id, reason=reason, why=detail)
 
     def _arm(self, due: float) -> None:
         self._cancel_timer()
@@ -275,6 +330,81 @@ class ExecutionActor(LoopActor):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    # What is recorded
+
+    def _record(self, message: RunMessage) -> int:
+        """Have the journal record a message; return the record that what starts next has to wait for, or 0."""
+        journal, gauge, run = self._around.journal, self._gauge, self._run
+        if journal is None or gauge is None or type(message) is NodeProgressed:
+            return 0
+        if run.durability == Durability.EXIT and not _is_command(message):
+            return 0
+        seq = run.journal_seq = run.journal_seq + 1
+        now = self._around.clock()
+        if gauge.appended <= gauge.confirmed:
+            gauge.since = now
+        gauge.appended = seq
+        behind = seq - gauge.confirmed > LAG_RECORDS or now - gauge.since > LAG_SECONDS
+        wait = run.durability == Durability.SYNC or (run.durability == Durability.ASYNC and behind)
+        notify = wait or isinstance(message, _ANSWERED)
+        journal.tell(AppendRecord(run.execution_id, seq, message, gauge, self.actor_ref if notify else None))
+        return seq if wait else 0
+
+    def _confirmed(self, message: RecordConfirmed) -> None:
+        """Start what waited for a record; also if it is delayed: live executions go on, and say so."""
+        held, self._held = self._held, []
+        for seq, effect in held:
+            if seq <= message.seq:
+                self._perform(effect)
+            else:
+                self._held.append((seq, effect))
+        self._answer(message.seq, on_disk=message.recorded)
+        self._body = None
+
+    def _answer(self, seq: int, *, on_disk: bool) -> None:
+        unanswered, self._unanswered = self._unanswered, []
+        for each in unanswered:
+            waits_for, future, value, strict = each
+            if waits_for <= seq and (on_disk or not strict):
+                future.set(value)
+            else:
+                self._unanswered.append(each)
+
+    def _answer_when_recorded(self, value: object = None, *, strict: bool = True) -> LoopFuture:
+        """Return a future of a value, resolved when all that was applied so far is on disk."""
+        future = LoopFuture()
+        gauge = self._gauge
+        if gauge is None or gauge.confirmed >= self._run.journal_seq:
+            future.set(value)
+        else:
+            self._unanswered.append((self._run.journal_seq, future, value, strict))
+        return future
+
+    def _drop_held(self) -> None:
+        """What has not started is as good as aborted; what only evaluates goes on."""
+        held, self._held = self._held, []
+        run = self._run
+        for _, effect in held:
+            if isinstance(effect, StartNode):
+                error = NodeError("cancelled", "the attempt was cancelled before it began")
+                now = self._around.clock()
+                failed = NodeFailed(effect.node_id, effect.item, effect.attempt, run.epoch, error, now)
+                self.actor_ref.tell(failed)
+            else:
+                self._perform(effect)
+
+    def _journal_figures(self) -> JsonObject | None:
+        gauge, around = self._gauge, self._around
+        if gauge is None:
+            return None
+        behind = gauge.appended > gauge.confirmed
+        return {
+            "state": "degraded" if gauge.lost or around.journal_fault() else "ok",
+            "records": self._run.journal_seq - self._saved_seq,
+            "bytes": gauge.bytes,
+            "lag_ms": round(1000 * max(0.0, around.clock() - gauge.since), 3) if behind else 0.0,
+        }
 
     # What is stored
 
@@ -300,6 +430,8 @@ class ExecutionActor(LoopActor):
             case ClaimExecution():
                 self._claimed(message)
             case SaveState(epoch=epoch):
+                if message.result.applied:
+                    self._forget_records(message.write.state["journal_seq"])
                 if message.result.applied and epoch == self._run.epoch:
                     self._saved = True
                     self._run.revision += 1
@@ -308,6 +440,7 @@ class ExecutionActor(LoopActor):
                     self._resolve_rest()
                     self._tell_supervisor(ExecutionSaved(self._run.execution_id))
                 elif not message.result.applied:
+                    self._refuse("stale-write", f"epoch {epoch}")
                     logger.error(
                         "state refused as stale: another worker has this execution",
                         execution_id=self._run.execution_id,
@@ -315,6 +448,18 @@ class ExecutionActor(LoopActor):
                     )
             case _:
                 logger.error("unexpected write", write=type(message.write).__name__)
+
+    def _forget_records(self, through: int) -> None:
+        journal, gauge = self._around.journal, self._gauge
+        if journal is None or gauge is None or through <= self._saved_seq:
+            return
+        self._saved_seq = through
+        gauge.bytes = 0
+        if through == self._run.journal_seq:
+            gauge.lost = False
+        journal.tell(ForgetRecords(self._run.execution_id, through))
+        # What led to a stored state need not be on disk elsewhere.
+        self._answer(through, on_disk=True)
 
     def _inserted_row(self, message: WriteDone) -> None:
         assert isinstance(message.write, InsertExecution)
@@ -346,7 +491,7 @@ class ExecutionActor(LoopActor):
             return
         run.db_writes += 1
         self._body = None
-        future.set(run.epoch)
+        _pass_value(self._answer_when_recorded(run.epoch, strict=False), future)
         if run.status is ExecutionStatus.RECOVERING:
             self._apply(Recovered(run.epoch, self._around.clock()))
 
@@ -378,7 +523,8 @@ class ExecutionActor(LoopActor):
 
     def _context(self) -> StatusContext:
         completed = self._run.status is ExecutionStatus.COMPLETED
-        return StatusContext(checkpoint_saved=self._saved and self._run.status.at_rest and not completed)
+        saved = self._saved and self._run.status.at_rest and not completed
+        return StatusContext(checkpoint_saved=saved, journal=self._journal_figures())
 
     def _change(self, since: int) -> LoopFuture:
         future: LoopFuture = LoopFuture()
@@ -439,14 +585,15 @@ class ExecutionActor(LoopActor):
         claim = ClaimExecution(run.execution_id, epoch, self._around.worker_id, ExecutionStatus.RUNNING.value)
         return self._write_and_wait(claim)
 
-    def _command(self, name: str, message: CancelRequested | PauseRequested) -> None:
+    def _command(self, name: str, message: CancelRequested | PauseRequested) -> LoopFuture:
         try:
             self._apply(message)
         except IllegalTransition:
             run = self._run
             raise CommandRefused(run.execution_id, name, run.status, "there is nothing left to stop") from None
+        return self._answer_when_recorded()
 
-    def _signal(self, message: SignalExecution) -> None:
+    def _signal(self, message: SignalExecution) -> LoopFuture:
         run = self._run
         work = run.parked_for(message.name)
         if work is None or work.park is None or run.status.at_rest or run.stopping is not None:
@@ -454,15 +601,25 @@ class ExecutionActor(LoopActor):
         problems = check_payload(work.park.form, message.payload)
         if problems:
             raise ValidationFailed(problems)
+        fault = self._around.journal_fault()
+        if fault is not None:
+            raise StorageUnavailable(f"the journal cannot be written: {fault}")
         self._apply(SignalReceived(message.name, message.payload, self._around.clock()))
+        return self._answer_when_recorded()
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, message: InterruptExecution) -> None:
         if not self._run.status.at_rest:
-            self._apply(InterruptRequested(self._around.clock()))
+            self._apply(InterruptRequested(self._around.clock(), message.abort))
 
-    def _go_on(self, epoch: int) -> None:
-        if not self._run.status.at_rest:
-            self._apply(Recovered(epoch, self._around.clock()))
+    def _go_on(self, message: BeginExecution) -> None:
+        status, now = self._run.status, self._around.clock()
+        if status is ExecutionStatus.INTERRUPTED and self._saved:
+            # The worker that it ran on went away in good order, and is back.
+            self._saved = False
+            self._apply(ResumeRequested(message.epoch, now))
+            status = self._run.status
+        if not status.at_rest:
+            self._apply(Recovered(message.epoch, now, message.lost))
         elif not self._saved:
             # The actor before this one came to rest and crashed before it knew that it was stored.
             self._save()
@@ -479,3 +636,20 @@ class ExecutionActor(LoopActor):
             self._around.supervisor.tell(message)
         except ActorDeadError:
             logger.warning("supervisor is gone", execution_id=self._run.execution_id, message=type(message).__name__)
+
+
+def _is_command(message: RunMessage) -> bool:
+    """Whether a message is recorded in `exit` too. That a first epoch begins needs no record: its row says so."""
+    return isinstance(message, COMMANDS) and not (type(message) is Recovered and message.epoch == 1)
+
+
+def _pass_value(source: LoopFuture, target: LoopFuture) -> None:
+    """Resolve one future as another is resolved."""
+
+    def resolved(_: LoopFuture) -> None:
+        try:
+            target.set(source.get(timeout=0))
+        except ActorDeadError as dead:
+            target.set_exception((ActorDeadError, dead, None))
+
+    source.add_done_callback(resolved)

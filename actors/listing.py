@@ -10,16 +10,16 @@ from pykka import ActorRef
 from offbook.actors.directory import Entry, ExecutionDirectory
 from offbook.actors.execution import Surroundings
 from offbook.actors.loop import LoopActor
+from offbook.actors.relay import Relay
 from offbook.workflows.values import JsonObject
 
 
 def list_actors(supervisor: LoopActor, around: Surroundings, directory: ExecutionDirectory) -> list[JsonObject]:
     """Describe the Supervisor, the PersistenceActor and every execution in memory."""
-    persistence = around.persistence
-    lines = [
-        _line("Supervisor", "supervisor", supervisor.actor_ref, age=_age(supervisor.started_monotonic)),
-        _line("PersistenceActor", "persistence", persistence, parent="supervisor"),
-    ]
+    lines = [_line("Supervisor", "supervisor", supervisor.actor_ref, age=_age(supervisor.started_monotonic))]
+    for kind, service in (("PersistenceActor", around.persistence), ("JournalActor", around.journal)):
+        if isinstance(service, Relay):
+            lines.append(_relay_line(kind, service))
     now = around.clock()
     lines.extend(_execution_line(entry, now) for entry in directory)
     return lines
@@ -46,17 +46,30 @@ def _execution_line(entry: Entry, now: float) -> JsonObject:
     return line
 
 
+def _relay_line(kind: str, relay: Relay) -> JsonObject:
+    line = _line(kind, relay.name, relay.ref, parent="supervisor")
+    line.update(
+        mailbox={"depth": relay.depth, "high_water": relay.high_water},
+        messages_handled=relay.handled,
+        restarts=relay.restarts,
+        last_reason=relay.last_reason,
+    )
+    return line
+
+
 def _line(
     kind: str, name: str, ref: ActorRef[Any] | None, *, parent: str | None = None, age: float | None = None
 ) -> JsonObject:
     mailbox = getattr(ref, "mailbox", None)
-    depth = mailbox.depth if mailbox else _queue_depth(ref)
     return {
         "class": kind,
         "name": name,
         "execution_id": None,
         "state": "running" if ref is not None and ref.is_alive() else "restarting",
-        "mailbox": {"depth": depth, "high_water": mailbox.high_water if mailbox else None},
+        "mailbox": {
+            "depth": mailbox.depth if mailbox else 0,
+            "high_water": mailbox.high_water if mailbox else 0,
+        },
         "messages_handled": getattr(ref, "messages_handled", None),
         "age_seconds": round(age, 3) if age is not None else None,
         "current_nodes": [],
@@ -64,12 +77,6 @@ def _line(
         "parent": parent,
         "last_reason": "",
     }
-
-
-def _queue_depth(ref: ActorRef[Any] | None) -> int:
-    """A threading actor's mailbox is a queue; one that is being restarted has none."""
-    inbox = getattr(ref, "actor_inbox", None)
-    return int(inbox.qsize()) if inbox is not None else 0
 
 
 def _age(started: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from offbook.persistence.group_journal import JournalGauge
 from offbook.workflows.messages import RunMessage
 from offbook.workflows.records import ExecutionFilter, InsertExecution, PutWorkflow, Write, WriteResult
 from offbook.workflows.run import Run
@@ -34,6 +35,8 @@ class BeginExecution:
     """Supervisor to an execution: there is room, go on, in this epoch or a later one."""
 
     epoch: int
+    lost: str = ""
+    """What of its work was not recorded: see `Recovered`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,25 @@ class SignalExecution:
 class InterruptExecution:
     """Supervisor to an execution: the worker goes away; come to rest and save."""
 
+    abort: bool
+    """Whether to abort the calls in flight, or let them finish."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutOffExecution:
+    """Supervisor to an execution whose process went away, where nothing goes on by itself: wait for a resume."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordConfirmed:
+    """Journal to an execution that asked: this record and those before it are on disk.
+
+    Not `recorded`: that is delayed, because the journal cannot be written.
+    """
+
+    seq: int
+    recorded: bool
+
 
 @dataclass(frozen=True, slots=True)
 class WriteDone:
@@ -142,6 +164,8 @@ ExecutionMessage: TypeAlias = (
     | GetOutput
     | GetRun
     | InterruptExecution
+    | CutOffExecution
+    | RecordConfirmed
     | WriteDone
     | WriteFailed
 )
@@ -178,6 +202,12 @@ class ExecutionLoaded:
     execution_id: str
     run: Run | None
     error: Exception | None = None
+    records: int = 0
+    """The last record that the journal has of it."""
+    unsaved: bool = False
+    """Whether the records brought it to rest, and the database does not know."""
+    lost: str = ""
+    """What of its work was not recorded: see `Recovered`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +291,61 @@ class ListActors:
 
 @dataclass(frozen=True, slots=True)
 class DrainWorker:
-    """Engine to Supervisor: admit nothing, interrupt all; asked, a future of how many were checkpointed."""
+    """Engine to Supervisor: admit nothing, interrupt all; asked, a future of how many were checkpointed.
+
+    Asked again it hurries: calls in flight are aborted at once.
+    """
+
+    grace: float = 0.0
+    """Seconds that calls in flight have to finish before they are aborted."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraceOver:
+    """Supervisor to itself: the grace period of a drain has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverWorker:
+    """Engine to Supervisor: rebuild what was live when this worker's process went away."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedFound:
+    """Recovery to Supervisor: which executions were live; an error if the database or the journal is away."""
+
+    execution_ids: tuple[str, ...]
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionsLoaded:
+    """Recovery to Supervisor: a part of those that were live; an error if it must be tried again."""
+
+    loaded: tuple[ExecutionLoaded, ...]
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptExecution:
+    """Service to Supervisor: asked, a future of whether this execution, which was live, is in memory now."""
+
+    execution_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceCrashed:
+    """PersistenceActor or JournalActor to Supervisor, from its failure hook: I die; my mailbox is kept."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRestartDue:
+    """Supervisor to itself: the backoff of a crashed PersistenceActor or JournalActor has passed."""
+
+    name: str
 
 
 SupervisorMessage: TypeAlias = (
@@ -281,6 +365,13 @@ SupervisorMessage: TypeAlias = (
     | ListLive
     | ListActors
     | DrainWorker
+    | GraceOver
+    | RecoverWorker
+    | UnfinishedFound
+    | ExecutionsLoaded
+    | AdoptExecution
+    | ServiceCrashed
+    | ServiceRestartDue
     | WriteDone
     | WriteFailed
 )
@@ -298,12 +389,34 @@ class StoreWrite:
     """Whether to keep it while the database is away; else `WriteFailed` comes back at once."""
 
 
+# To the journal
+
+
 @dataclass(frozen=True, slots=True)
-class FlushWrites:
-    """Persistence to itself: try again what could not be written."""
+class AppendRecord:
+    """Execution to journal: record this message; RecordConfirmed comes back if `reply_to` is given."""
+
+    execution_id: str
+    seq: int
+    message: RunMessage
+    gauge: JournalGauge
+    reply_to: ActorRef[object] | None
 
 
-PersistenceMessage: TypeAlias = StoreWrite | FlushWrites
+@dataclass(frozen=True, slots=True)
+class ForgetRecords:
+    """Execution to journal: what is recorded up to here is in the database now."""
+
+    execution_id: str
+    through: int
+
+
+JournalMessage: TypeAlias = AppendRecord | ForgetRecords
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Relay to its actor: there is something in the mailbox that it keeps for you."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import time
 import uuid
+from dataclasses import replace
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from offbook.actors.execution import Surroundings
 from offbook.actors.pages import decode_cursor, encode_cursor, row_json
 from offbook.actors.loop import LoopFuture
 from offbook.actors.messages import (
+    AdoptExecution,
     CancelExecution,
     Command,
     DeleteStored,
@@ -37,8 +39,9 @@ from offbook.actors.messages import (
     StartExecution,
     StatusAnswer,
 )
+from offbook.actors.recovery import WorkerRecovery
 from offbook.workflows.caller import Caller
-from offbook.workflows.checkpoint import checkpoint_document, load_run
+from offbook.workflows.checkpoint import checkpoint_document
 from offbook.workflows.document import Workflow
 from offbook.workflows.errors import (
     CheckpointNotFound,
@@ -59,7 +62,6 @@ from offbook.workflows.records import (
     ExecutionReader,
     InsertExecution,
     PutWorkflow,
-    StoredExecution,
 )
 from offbook.workflows.run import Run
 from offbook.workflows.schema import workflow_schema
@@ -89,15 +91,21 @@ class ExecutionService:
         directory: ExecutionDirectory,
         catalogue: Catalogue,
         reader: ExecutionReader,
+        recovery: WorkerRecovery,
         read_pool: Executor,
         transactions: Callable[[], tuple[int, int]],
+        on_drain: Callable[[float | None], None],
     ) -> None:
+        """`on_drain(grace)` has whoever runs this worker drain and end it."""
         self._around = around
         self._directory = directory
         self._catalogue = catalogue
         self._reader = reader
+        self._recovery = recovery
         self._read_pool = read_pool
         self._transactions = transactions
+        self._on_drain = on_drain
+        self._draining = False
         self._started = time.monotonic()
 
     # Executions
@@ -121,7 +129,7 @@ class ExecutionService:
         plan = await self._plan(workflow)
         checked = check_inputs(plan.workflow, inputs)
         execution_user = self._execution_user(caller, user)
-        _check_durability(durability)
+        mode = self._durability(plan, durability)
         now = self._around.clock()
         insert = InsertExecution(
             execution_id=uuid.uuid4().hex,
@@ -131,7 +139,7 @@ class ExecutionService:
             user=execution_user,
             labels=labels or {},
             inputs=checked,
-            durability=Durability.EXIT.value,
+            durability=mode.value,
             worker_id=self._around.worker_id,
             created_at=now,
             idempotency_key=idempotency_key,
@@ -156,7 +164,7 @@ class ExecutionService:
         With `since`, only what changed after that revision; with `wait`, up to so many seconds later, as soon
         as there is something newer than `since`.
         """
-        entry = self._directory.find(execution_id)
+        entry = await self._entry(execution_id)
         if entry is None:
             return await self._stored_status(execution_id, caller, since)
         if not caller.may_see(entry.user_id):
@@ -188,9 +196,16 @@ class ExecutionService:
         except TimeoutError:
             return
 
+    async def _entry(self, execution_id: str) -> Entry | None:
+        """Find an execution in memory; one that is still to be recovered is recovered first."""
+        directory = self._directory
+        if execution_id in directory.recovering or (not directory.surveyed and execution_id not in directory):
+            await self._ask_supervisor(AdoptExecution(execution_id), STORE_TIMEOUT)
+        return self._directory.find(execution_id)
+
     async def rest(self, execution_id: str) -> None:
         """Wait until an execution is at rest and stored; one that is not in memory is."""
-        while (entry := self._directory.find(execution_id)) is not None:
+        while (entry := await self._entry(execution_id)) is not None:
             if entry.ref is not None:
                 try:
                     at_rest = await entry.ref.ask(GetRest(), block=False)
@@ -232,7 +247,7 @@ class ExecutionService:
     async def output(self, execution_id: str, node_id: str, item: int | None = None, *, caller: Caller) -> JsonValue:
         """Return the whole output of a node or item."""
         await self._check_caller(execution_id, caller)
-        entry = self._directory.find(execution_id)
+        entry = await self._entry(execution_id)
         if entry is not None and entry.ref is not None:
             return await entry.ref.ask(GetOutput(node_id, item), block=False)
         run = await self._stored_run(execution_id)
@@ -274,7 +289,9 @@ class ExecutionService:
         stored = await self._read_page(where, before, limit + 1)
         for row in stored:
             # A row of ours that claims to be live but is not in memory lost its process.
-            if row.execution_id not in self._directory:
+            if row.execution_id in self._directory.recovering:
+                rows[row.execution_id] = replace(row, status=ExecutionStatus.RECOVERING.value)
+            elif row.execution_id not in self._directory:
                 rows.setdefault(row.execution_id, row)
         page = sorted(rows.values(), key=lambda row: (row.created_at, row.execution_id), reverse=True)
         more = len(page) > limit
@@ -332,7 +349,7 @@ class ExecutionService:
     async def actors(self) -> JsonObject:
         """List every actor of this worker."""
         actors = await self._ask_supervisor(ListActors(), ASK_TIMEOUT)
-        return {"actors": actors, "dead_letters": self._around.stale_messages, "counts": self._figures()}
+        return {"actors": actors, "dead_letters": self._around.dead_letters.to_json(), "counts": self._figures()}
 
     async def health(self) -> JsonObject:
         """Say that the control loop answers."""
@@ -343,14 +360,30 @@ class ExecutionService:
         try:
             await self._read(self._reader.ping)
         except StorageUnavailable as away:
-            return False, {"status": "unready", "database": str(away), "counts": self._figures()}
-        return True, {"status": "ready", "database": "ok", "counts": self._figures()}
+            return False, {"status": "unready", "database": str(away), **self._state(), "counts": self._figures()}
+        ready = not self._draining
+        return ready, {
+            "status": "ready" if ready else "draining",
+            "database": "ok",
+            **self._state(),
+            "counts": self._figures(),
+        }
+
+    async def drain(self, grace: float | None = None) -> None:
+        """Have the worker checkpoint what is live and end; returns at once. Asked again it hurries."""
+        self._draining = True
+        self._on_drain(grace)
+
+    def _state(self) -> JsonObject:
+        fault = self._around.journal_fault()
+        journal = "off" if self._around.journal is None else f"degraded: {fault}" if fault else "ok"
+        return {"journal": journal, "recovering": len(self._directory.recovering)}
 
     def _figures(self) -> JsonObject:
         reads, writes = self._transactions()
         return {
             "executions": self._directory.count(),
-            "stale_messages": self._around.stale_messages,
+            "dead_letters": self._around.dead_letters.count,
             "transactions": {"reads": reads, "writes": writes},
             **self._around.runner.figures(),
         }
@@ -372,6 +405,25 @@ class ExecutionService:
             self._catalogue.name(plan)
         return plan
 
+    def _durability(self, plan: Plan, asked: str | None) -> Durability:
+        """Choose the mode: the one that is asked for, the workflow's, or `async`. Refuse what cannot be kept."""
+        modes = [mode.value for mode in Durability]
+        if asked is not None and asked not in modes:
+            message = f"durability {asked!r} is not one of {', '.join(modes)}"
+            raise ValidationFailed([Problem("bad-durability", message, "durability")])
+        wanted = Durability(asked) if asked else plan.workflow.durability
+        if self._around.journal is None:
+            if wanted not in (None, Durability.EXIT):
+                raise StorageUnavailable(f"this engine has no journal, so durability {wanted.value!r} cannot be kept")
+            return Durability.EXIT
+        mode = wanted or Durability.ASYNC
+        fault = self._around.journal_fault()
+        if fault is not None and mode is not Durability.EXIT:
+            raise StorageUnavailable(
+                f"the journal cannot be written ({fault}), so durability {mode.value!r} cannot be kept"
+            )
+        return mode
+
     def _accept(self, document: str | JsonObject | Workflow) -> Plan:
         if isinstance(document, Workflow):
             return self._catalogue.accept_built(document)
@@ -388,7 +440,7 @@ class ExecutionService:
 
     async def _check_caller(self, execution_id: str, caller: Caller) -> None:
         """Raise ExecutionNotFound unless the execution exists and is the caller's."""
-        entry = self._directory.find(execution_id)
+        entry = await self._entry(execution_id)
         if entry is not None:
             owner = entry.user_id
         elif caller.is_operator:
@@ -427,20 +479,16 @@ class ExecutionService:
         return await self._read(question)
 
     async def _stored_run(self, execution_id: str) -> Run:
-        stored = await self._read(self._reader.load, execution_id)
-        if stored is None:
+        found = await self._read(self._recovery.read, execution_id)
+        if found is None:
             raise ExecutionNotFound(execution_id)
-        return self.restore(stored)
-
-    def restore(self, stored: StoredExecution) -> Run:
-        """Build the run of a stored execution; callable from any thread."""
-        return load_run(stored, self._catalogue.restore(stored.document, stored.fingerprint))
+        return found[1]
 
     async def _stored_status(self, execution_id: str, caller: Caller, since: int | None) -> StatusAnswer:
-        stored = await self._read(self._reader.load, execution_id)
-        if stored is None or not caller.may_see(stored.user.id if stored.user else None):
+        found = await self._read(self._recovery.read, execution_id)
+        if found is None or not caller.may_see(found[0].user.id if found[0].user else None):
             raise ExecutionNotFound(execution_id)
-        run = self.restore(stored)
+        stored, run = found
         context = StatusContext(source="database", checkpoint_saved=stored.checkpoint is not None)
         return StatusAnswer(orjson.dumps(status_payload(run, context, since)), run.revision)
 
@@ -449,14 +497,6 @@ def _snapshot(entry: Entry, since: int | None) -> StatusAnswer:
     """Answer from the state that a crashed actor handed over, while it is restarted."""
     context = StatusContext(status=ExecutionStatus.RECOVERING)
     return StatusAnswer(orjson.dumps(status_payload(entry.run, context, since)), entry.run.revision)
-
-
-def _check_durability(asked: str | None) -> None:
-    """Refuse a word that is no mode. Every mode is served as `exit` until there is a journal; status says so."""
-    modes = [mode.value for mode in Durability]
-    if asked is not None and asked not in modes:
-        message = f"durability {asked!r} is not one of {', '.join(modes)}"
-        raise ValidationFailed([Problem("bad-durability", message, "durability")])
 
 
 def _request_hash(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from types import TracebackType
+from typing import Any, Protocol, assert_never
 
 from loguru import logger
 from pykka import ActorRef
@@ -16,9 +18,11 @@ from offbook.actors.listing import list_actors
 from offbook.actors.loop import Dispatcher, LoopActor, LoopFuture
 from offbook.actors.messages import (
     AcceptExecution,
+    AdoptExecution,
     AutoResumeDue,
     BeginExecution,
     Command,
+    CutOffExecution,
     DeleteStored,
     DrainWorker,
     EvictionDue,
@@ -27,18 +31,25 @@ from offbook.actors.messages import (
     ExecutionDiscarded,
     ExecutionLoaded,
     ExecutionSaved,
+    ExecutionsLoaded,
+    ForgetRecords,
     ForwardCommand,
     GiveUpExecution,
+    GraceOver,
     InterruptExecution,
     KeepWorkflow,
     ListActors,
     ListLive,
+    RecoverWorker,
     RestartDue,
     ResumeExecution,
+    ServiceCrashed,
+    ServiceRestartDue,
     StartExecution,
     StatusChanged,
     StoreWrite,
     SupervisorMessage,
+    UnfinishedFound,
     WriteDone,
     WriteFailed,
 )
@@ -48,9 +59,18 @@ from offbook.workflows.run import Run
 from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import JsonObject
 
+RECOVERY_PART = 200
+"""Executions that are rebuilt at once at a start; the next part follows when those run."""
+FIRST_RECOVERY_DELAY = 0.2
+MAX_RECOVERY_DELAY = 10.0
+SERVICE_RESTARTS = 5
+SERVICE_PERIOD = 60.0
+"""More crashes of the PersistenceActor or JournalActor within so many seconds end the worker."""
 FIRST_RESTART_DELAY = 0.05
 MAX_RESTART_DELAY = 5.0
 EVICTION_SECONDS = 1.0
+
+_NOT_BEGUN = (ExecutionStatus.QUEUED, ExecutionStatus.RECOVERING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +85,22 @@ class SupervisorLimits:
     """How many executions at rest are kept at most."""
 
 
+class Recovery(Protocol):
+    """Reads what was live when this worker's process went away; answers from another thread."""
+
+    def find(self, reply: Callable[[UnfinishedFound], None]) -> None: ...
+
+    def load(self, execution_ids: tuple[str, ...], reply: Callable[[ExecutionsLoaded], None]) -> None: ...
+
+
+class Service(Protocol):
+    """An actor beside the executions, of which there is one, as its supervisor sees it: a Relay."""
+
+    name: str
+
+    def restart(self) -> None: ...
+
+
 class Supervisor(LoopActor):
     """Spawns one ExecutionActor per run, knows which are in memory, and keeps them going."""
 
@@ -74,14 +110,24 @@ class Supervisor(LoopActor):
         around: Surroundings,
         limits: SupervisorLimits,
         directory: ExecutionDirectory,
-        load: Callable[[str, Callable[[ExecutionLoaded], None]], None],
+        recovery: Recovery,
+        *,
+        services: Sequence[Service] = (),
+        goes_on: bool = True,
     ) -> None:
-        """`load(execution_id, reply)` reads an execution from the database on another thread."""
+        """`goes_on`: executions that a process left unfinished go on by themselves; else they wait for a resume."""
         super().__init__()
+        self._recovery = recovery
+        self._services = {service.name: service for service in services}
+        self._service_crashes: dict[str, tuple[float, ...]] = {}
+        self._goes_on = goes_on
+        directory.surveyed = not goes_on
+        self._recovery_failures = 0
+        self._adopting: dict[str, list[LoopFuture]] = {}
+        """Who waits for an execution that is still to be recovered."""
         self._dispatcher = dispatcher
         self._limits = limits
         self._directory = directory
-        self._load = load
         self._admission = Admission(limits.max_live, limits.max_queued)
         self._around = around
         around.supervisor = self.actor_ref
@@ -93,8 +139,8 @@ class Supervisor(LoopActor):
         self._draining: LoopFuture | None = None
         self._undrained: set[str] = set()
         self._drained = 0
+        self._abort_calls = False
         self._eviction_armed = False
-        self.dead_letters = 0
 
     def on_receive(self, message: SupervisorMessage) -> object:
         match message:
@@ -131,7 +177,21 @@ class Supervisor(LoopActor):
             case ListActors():
                 return self._list_actors()
             case DrainWorker():
-                return self._drain()
+                return self._drain(message.grace)
+            case GraceOver():
+                return self._interrupt_all(abort=True)
+            case RecoverWorker():
+                return self._recovery.find(self._tell_self)
+            case UnfinishedFound():
+                return self._found_unfinished(message)
+            case ExecutionsLoaded():
+                return self._recovered(message)
+            case AdoptExecution():
+                return self._adopt_soon(message.execution_id)
+            case ServiceCrashed():
+                return self._service_crashed(message)
+            case ServiceRestartDue():
+                return self._services[message.name].restart()
             case _:
                 assert_never(message)
 
@@ -144,6 +204,14 @@ class Supervisor(LoopActor):
                 logger.error("execution died without its state", execution_id=entry.execution_id, why=str(reason))
                 self._crashed(ExecutionCrashed(entry.execution_id, entry.run, entry.accepted, str(reason)))
                 return
+
+    def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._around.give_up(f"the supervisor crashed: {type(exception_value).__name__}: {exception_value}")
 
     # New executions
 
@@ -198,10 +266,10 @@ class Supervisor(LoopActor):
         self._admission.leave(execution_id)
         while (following := self._admission.next()) is not None:
             entry = self._directory.find(following)
-            if entry is None or entry.ref is None or entry.status is not ExecutionStatus.QUEUED:
+            if entry is None or entry.ref is None or entry.status not in _NOT_BEGUN:
                 self._admission.leave(following)
                 continue
-            entry.ref.tell(BeginExecution(entry.run.epoch))
+            entry.ref.tell(entry.begin or BeginExecution(entry.run.epoch))
 
     def _saved(self, message: ExecutionSaved) -> None:
         entry = self._directory.find(message.execution_id)
@@ -287,11 +355,13 @@ class Supervisor(LoopActor):
             return future
         self._held[execution_id] = [(command, future)]
         if entry is None:
-            self._load(execution_id, self._tell_loaded)
+            self._recovery.load((execution_id,), self._tell_held)
         return future
 
-    def _tell_loaded(self, message: ExecutionLoaded) -> None:
-        self.actor_ref.tell(message)
+    def _tell_held(self, message: ExecutionsLoaded) -> None:
+        """Have what was loaded for a command taken in; if that was not possible, its sender hears why."""
+        held = message.loaded[0]
+        self._tell_self(ExecutionLoaded(held.execution_id, None, message.error) if message.error else held)
 
     def _command(self, entry: Entry, ref: ActorRef[Any], command: Command) -> LoopFuture:
         if isinstance(command, ResumeExecution) and entry.status.resumable:
@@ -306,9 +376,7 @@ class Supervisor(LoopActor):
             for _, future in self._held.pop(message.execution_id, ()):
                 future.set_exception((type(error), error, None))
             return
-        run.db_reads += 1
-        entry = self._directory.find(message.execution_id) or self._adopt(run)
-        self._release(entry)
+        self._release(self._directory.find(message.execution_id) or self._take_in(message, run))
 
     def _release(self, entry: Entry) -> None:
         """Pass on the commands that waited for this execution's actor."""
@@ -316,8 +384,20 @@ class Supervisor(LoopActor):
         for command, future in self._held.pop(entry.execution_id, ()):
             _pass_on(self._command(entry, entry.ref, command), future)
 
-    def _adopt(self, run: Run) -> Entry:
-        """Take an execution that is at rest in the database into memory."""
+    def _take_in(self, loaded: ExecutionLoaded, run: Run) -> Entry:
+        """Take an execution that was stored into memory: one at rest as it is, one that was live goes on."""
+        run.db_reads += 1
+        if not run.status.at_rest or (run.status is ExecutionStatus.INTERRUPTED and self._goes_on):
+            return self._take_up(loaded, run)
+        if loaded.unsaved:
+            # It had come to rest, and its process went away before that was stored.
+            entry = self._spawn(run, inserted=True, saved=False)
+            entry.accepted = True
+            assert entry.ref is not None
+            entry.ref.tell(BeginExecution(run.epoch))
+            return entry
+        if loaded.records and self._around.journal is not None:
+            self._around.journal.tell(ForgetRecords(run.execution_id, loaded.records))
         entry = self._spawn(run, inserted=True, saved=True)
         entry.accepted = entry.saved = True
         entry.rested_at = self._around.clock()
@@ -325,7 +405,107 @@ class Supervisor(LoopActor):
         self._arm_eviction()
         return entry
 
+    def _take_up(self, loaded: ExecutionLoaded, run: Run) -> Entry:
+        """Take in an execution that had not finished: it goes on when there is a place for it."""
+        entry = self._spawn(run, inserted=True, saved=run.status is ExecutionStatus.INTERRUPTED)
+        entry.accepted = True
+        assert entry.ref is not None
+        if not self._goes_on:
+            entry.ref.tell(CutOffExecution())
+            return entry
+        entry.status = ExecutionStatus.RECOVERING
+        entry.begin = BeginExecution(run.epoch + 1, loaded.lost)
+        if self._admission.enter(run.execution_id, bounded=False):
+            entry.ref.tell(entry.begin)
+        logger.info("execution taken up again", execution_id=run.execution_id, epoch=run.epoch + 1)
+        return entry
+
+    # What was live when this worker's process went away
+
+    def _found_unfinished(self, message: UnfinishedFound) -> None:
+        if message.error is not None:
+            self._recover_later(message.error, RecoverWorker())
+            return
+        self._recovery_failures = 0
+        directory = self._directory
+        directory.surveyed = True
+        for execution_id in message.execution_ids:
+            if execution_id not in directory:
+                directory.recovering[execution_id] = None
+        for execution_id in [each for each in self._adopting if each not in directory.recovering]:
+            for future in self._adopting.pop(execution_id):
+                future.set(execution_id in directory)
+        if directory.recovering:
+            logger.info("recovery begins", executions=len(directory.recovering))
+        self._recover_next()
+
+    def _recover_next(self) -> None:
+        waiting = self._directory.recovering
+        if not waiting:
+            return
+        # Those that somebody asks for come first.
+        others = (each for each in waiting if each not in self._adopting)
+        part = itertools.islice(itertools.chain(self._adopting, others), RECOVERY_PART)
+        self._recovery.load(tuple(part), self._tell_self)
+
+    def _recovered(self, message: ExecutionsLoaded) -> None:
+        if message.error is not None:
+            self._recover_later(message.error, ExecutionsLoaded(()))
+            return
+        self._recovery_failures = 0
+        for loaded in message.loaded:
+            self._directory.recovering.pop(loaded.execution_id, None)
+            if loaded.execution_id not in self._directory:
+                self._recover(loaded)
+            for future in self._adopting.pop(loaded.execution_id, ()):
+                future.set(loaded.execution_id in self._directory)
+        if message.loaded and not self._directory.recovering:
+            logger.info("recovery is complete")
+        self._recover_next()
+
+    def _recover(self, loaded: ExecutionLoaded) -> None:
+        if loaded.run is not None:
+            self._take_in(loaded, loaded.run)
+        elif loaded.error is not None:
+            logger.error("execution cannot be recovered", execution_id=loaded.execution_id, why=str(loaded.error))
+            self._around.dead_letters.add(
+                self._around.clock(), "unrecoverable", loaded.execution_id, str(loaded.error)
+            )
+        elif loaded.records and self._around.journal is not None:
+            # It was deleted, and its records were left.
+            self._around.journal.tell(ForgetRecords(loaded.execution_id, loaded.records))
+
+    def _recover_later(self, error: Exception, again: SupervisorMessage) -> None:
+        delay = min(MAX_RECOVERY_DELAY, FIRST_RECOVERY_DELAY * 2.0 ** min(self._recovery_failures, 10))
+        self._recovery_failures += 1
+        logger.warning("recovery waits", retry_in=delay, why=str(error))
+        self._later(delay, again)
+
+    def _adopt_soon(self, execution_id: str) -> LoopFuture:
+        future = LoopFuture()
+        directory = self._directory
+        if execution_id in directory or (directory.surveyed and execution_id not in directory.recovering):
+            future.set(execution_id in directory)
+        elif execution_id in self._adopting:
+            self._adopting[execution_id].append(future)
+        else:
+            self._adopting[execution_id] = [future]
+        return future
+
     # Crashes
+
+    def _service_crashed(self, message: ServiceCrashed) -> None:
+        now = self._around.clock()
+        recent = tuple(at for at in self._service_crashes.get(message.name, ()) if now - at < SERVICE_PERIOD)
+        self._service_crashes[message.name] = (*recent, now)
+        logger.error("service crashed, its mailbox is kept", service=message.name, why=message.reason)
+        if len(recent) >= SERVICE_RESTARTS:
+            self._around.give_up(
+                f"the {message.name} actor crashed {len(recent) + 1} times within {SERVICE_PERIOD:g} s: {message.reason}"
+            )
+            return
+        delay = min(MAX_RESTART_DELAY, FIRST_RESTART_DELAY * 2 ** len(recent))
+        self._later(delay, ServiceRestartDue(message.name))
 
     def _crashed(self, message: ExecutionCrashed) -> None:
         entry = self._directory.find(message.execution_id)
@@ -390,19 +570,27 @@ class Supervisor(LoopActor):
 
     # The worker goes away
 
-    def _drain(self) -> LoopFuture:
-        if self._draining is None:
-            self._draining = LoopFuture()
+    def _drain(self, grace: float) -> LoopFuture:
+        first = self._draining is None
+        draining = self._draining = self._draining or LoopFuture()
+        if first:
             self._undrained = {entry.execution_id for entry in self._directory if not entry.saved}
             self._drained = len(self._undrained)
-            for entry in list(self._directory):
-                self._interrupt(entry)
-            self._finish_drain()
-        return self._draining
+            logger.info("drain begins", executions=self._drained, grace=grace)
+        if first and grace > 0:
+            self._later(grace, GraceOver())
+        self._interrupt_all(abort=not first or grace <= 0)
+        self._finish_drain()
+        return draining
+
+    def _interrupt_all(self, *, abort: bool) -> None:
+        self._abort_calls = self._abort_calls or abort
+        for entry in list(self._directory):
+            self._interrupt(entry)
 
     def _interrupt(self, entry: Entry) -> None:
         if entry.accepted and entry.ref is not None and not entry.status.at_rest:
-            entry.ref.tell(InterruptExecution())
+            entry.ref.tell(InterruptExecution(self._abort_calls))
 
     def _finish_drain(self, execution_id: str | None = None) -> None:
         if self._draining is None or self._draining.done():

@@ -107,10 +107,11 @@ async def open_local(
 ) -> AsyncIterator[LocalClient]:
     """Run an engine while the context lasts; leaving it checkpoints what is live.
 
-    The engine owns the data folder, so other commands could not look at its executions: `reachable` opens a
+    What another process left unfinished waits for a resume: a command takes up only what it was told to. The
+    engine owns the data folder, so other commands could not look at its executions: `reachable` opens a
     loopback port for them, under a token that only the owner of the folder can read.
     """
-    async with Engine(settings) as engine:
+    async with Engine(settings, goes_on=False) as engine:
         client = LocalClient(engine, where=where)
         if not reachable:
             yield client

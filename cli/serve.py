@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from loguru import logger
@@ -18,6 +19,9 @@ from offbook.cli.running import Interrupts, execute
 from offbook.cli.server_file import ServerFile, remove_server_file
 from offbook.cli.version import version
 from offbook.web.settings import MEGABYTE, WebSettings, check_bind
+
+if TYPE_CHECKING:
+    from offbook.engine import Engine
 
 SWITCH_INTERVAL = 0.0002
 """Seconds after which a thread that burns the processor lets the control loop in: status stays quick beside it."""
@@ -46,6 +50,10 @@ def serve(
     retain_seconds: Annotated[
         float | None,
         typer.Option("--retain-seconds", min=0, help="How long the ended stay in memory.", rich_help_panel=LIMITS),
+    ] = None,
+    drain_grace: Annotated[
+        float | None,
+        typer.Option("--drain-grace", min=0, help="Seconds that calls have to finish.", rich_help_panel=LIMITS),
     ] = None,
     max_body_bytes: Annotated[
         int, typer.Option("--max-body-bytes", envvar="OFFBOOK_MAX_BODY_BYTES", min=1, rich_help_panel=LIMITS)
@@ -92,6 +100,7 @@ def serve(
         "max_queued": max_queued,
         "max_calls": max_calls,
         "retain_seconds": retain_seconds,
+        "drain_grace": drain_grace,
     }
     execute(_serve(host, port, engine, web), log_level="INFO")
 
@@ -116,11 +125,23 @@ async def _serve(host: str, port: int, engine_settings: dict[str, Any], web: Web
             try:
                 typer.echo(f"offbook serves {url}")
                 logger.info("server started", url=url, data_dir=str(folder))
-                await interrupts.next()
-                logger.info("server stops")
+                hearing = asyncio.create_task(_stop_at_signals(interrupts, engine))
+                try:
+                    await engine.stop_requested()
+                    logger.info("server drains; a second signal hurries it")
+                    await engine.drain()
+                finally:
+                    hearing.cancel()
             finally:
                 remove_server_file(folder)
     return ExitCode.COMPLETED
+
+
+async def _stop_at_signals(interrupts: Interrupts, engine: Engine) -> None:
+    """Ask for the end at the first signal, and for haste at each further one."""
+    while True:
+        await interrupts.next()
+        engine.request_stop()
 
 
 def _words(text: str) -> tuple[str, ...]:

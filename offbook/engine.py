@@ -13,13 +13,17 @@ from typing import Any, Self
 
 import orjson
 from loguru import logger
+from pykka import ActorDeadError, ActorRef
 
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import ExecutionDirectory
 from offbook.actors.execution import Surroundings
+from offbook.actors.journal import JournalActor
 from offbook.actors.loop import Dispatcher, LoopFuture
-from offbook.actors.messages import DrainWorker, ExecutionLoaded
+from offbook.actors.messages import DrainWorker, RecoverWorker, ServiceCrashed
 from offbook.actors.persistence import PersistenceActor
+from offbook.actors.recovery import WorkerRecovery
+from offbook.actors.relay import Relay
 from offbook.actors.runner import NodeRunner
 from offbook.actors.service import ExecutionService
 from offbook.actors.supervisor import Supervisor, SupervisorLimits
@@ -27,17 +31,28 @@ from offbook.nodes.providers import provider_registry
 from offbook.nodes.registry import NodeRegistry
 from offbook.persistence.folder import DataFolder
 from offbook.persistence.group_commit import GroupCommit
+from offbook.persistence.group_journal import GroupJournal
+from offbook.persistence.journal import SqlJournal
 from offbook.persistence.sql_store import SqlStore
 from offbook.settings import EngineSettings
 from offbook.workflows.caller import OPERATOR
-from offbook.workflows.checkpoint import load_run
 from offbook.workflows.document import Workflow
 from offbook.workflows.errors import OffbookError, StatusUnavailable
-from offbook.workflows.records import ExecutionStore
+from offbook.workflows.records import ExecutionStore, JournalStore
 from offbook.workflows.values import ExecutionUser, JsonObject
 
 READ_THREADS = 4
 DRAIN_SECONDS = 30.0
+"""Seconds that storing what is live may take."""
+STOP_SECONDS = 30.0
+
+
+class WorkerFailed(OffbookError):
+    """A worker cannot go on, and its process must be started again."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"this worker cannot go on: {reason}; start it again: it goes on with what was live")
 
 
 class Engine:
@@ -55,14 +70,26 @@ class Engine:
         settings: EngineSettings | None = None,
         *,
         store: ExecutionStore | None = None,
+        journal: JournalStore | None = None,
         registry: NodeRegistry | None = None,
         clock: Callable[[], float] = time.time,
+        goes_on: bool = True,
     ) -> None:
-        """Build, without starting. A store that is passed in is not closed; with one, no data folder is used."""
+        """Build, without starting.
+
+        A store or journal that is passed in is not closed; with a store no data folder is used, and without a
+        journal beside it every execution has the durability `exit`. `goes_on`: what a process before this one
+        left unfinished goes on at once; else it waits for a resume.
+        """
         self.settings = settings or EngineSettings.from_environment()
         self._store = store
         self._given_registry = registry
         self._clock = clock
+        self._journal = journal
+        self._goes_on = goes_on
+        self._grace: float | None = None
+        self.failure: str | None = None
+        """Why this worker cannot go on; None while it can."""
         self._stack: AsyncExitStack | None = None
         self._service: ExecutionService | None = None
 
@@ -74,6 +101,8 @@ class Engine:
         return self._service
 
     async def __aenter__(self) -> Self:
+        self._stop_wanted = asyncio.Event()
+        self._loop_of_stop = asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
             await self._start(stack)
             self._stack = stack.pop_all()
@@ -93,7 +122,7 @@ class Engine:
         for module in settings.imports:
             importlib.import_module(module)
         worker_id = "embedded"
-        store = self._store
+        store, journal_store = self._store, self._journal
         if store is None:
             folder = DataFolder(settings.data_dir)
             folder.open()
@@ -101,6 +130,9 @@ class Engine:
             worker_id = folder.worker_id
             store = await loop.run_in_executor(None, SqlStore.open, settings.database_url)
             stack.callback(store.close)
+            if journal_store is None:
+                journal_store = await loop.run_in_executor(None, self._open_journal, worker_id)
+                stack.callback(journal_store.close)
         registry = self._given_registry or NodeRegistry.with_builtins(provider_registry(settings.providers))
         if self._given_registry is None:
             registry.load_plugins()
@@ -111,56 +143,105 @@ class Engine:
         stack.callback(read_pool.shutdown)
 
         def later(seconds: float, function: Callable[[], None]) -> None:
-            loop.call_soon_threadsafe(loop.call_later, seconds, function)
+            try:
+                loop.call_soon_threadsafe(loop.call_later, seconds, function)
+            except RuntimeError:
+                logger.debug("event loop is closed, nothing is tried again")
 
-        persistence = PersistenceActor.start(GroupCommit(store.writer), later=later)
-        stack.push_async_callback(loop.run_in_executor, None, _stop_and_wait, persistence)
-        dispatcher = Dispatcher(loop)
+        def service_crashed(name: str, reason: str) -> None:
+            around.supervisor.tell(ServiceCrashed(name, reason))
+
+        def start_service(name: str, start: Callable[[Relay], ActorRef[Any]]) -> Relay:
+            relay = Relay(name, start, later=later, on_crash=service_crashed)
+            services.append(relay)
+            stack.push_async_callback(loop.run_in_executor, None, relay.stop, STOP_SECONDS)
+            return relay
+
+        services: list[Relay] = []
+        group = GroupCommit(store.writer)
+        persistence = start_service("persistence", lambda relay: PersistenceActor.start(relay, group))
+        around = Surroundings(worker_id, loop, self._clock, runner, persistence, give_up=self._give_up)
+        if journal_store is not None:
+            records = GroupJournal(journal_store, clock=self._clock, budget=settings.journal_budget)
+            around.journal = start_service("journal", lambda relay: JournalActor.start(relay, records))
+            around.journal_fault = lambda: records.fault
         catalogue = Catalogue(registry)
         directory = ExecutionDirectory()
-        reader = store.reader
-
-        def load(execution_id: str, reply: Callable[[ExecutionLoaded], None]) -> None:
-            def read() -> None:
-                reply(_load(execution_id))
-
-            read_pool.submit(read)
-
-        def _load(execution_id: str) -> ExecutionLoaded:
-            try:
-                stored = reader.load(execution_id)
-                if stored is None:
-                    return ExecutionLoaded(execution_id, None)
-                plan = catalogue.restore(stored.document, stored.fingerprint)
-                return ExecutionLoaded(execution_id, load_run(stored, plan))
-            except OffbookError as error:
-                return ExecutionLoaded(execution_id, None, error)
-
+        recovery = WorkerRecovery(store.reader, journal_store, catalogue, worker_id, read_pool)
         limits = SupervisorLimits(
             settings.max_live, settings.max_queued, settings.retain_seconds, settings.retain_count
         )
-        around = Surroundings(worker_id, loop, self._clock, runner, persistence)
-        self._supervisor = Supervisor.spawn(dispatcher, dispatcher, around, limits, directory, load)
+        dispatcher = Dispatcher(loop)
+        self._supervisor = Supervisor.spawn(
+            dispatcher, dispatcher, around, limits, directory, recovery, services=services, goes_on=self._goes_on
+        )
+        for service in services:
+            service.start()
         self._service = ExecutionService(
             around=around,
             directory=directory,
             catalogue=catalogue,
-            reader=reader,
+            reader=store.reader,
+            recovery=recovery,
             read_pool=read_pool,
             transactions=store.transactions,
+            on_drain=self.request_stop,
         )
         stack.push_async_callback(self._stop_supervisor)
+        if self._goes_on:
+            self._supervisor.tell(RecoverWorker())
 
-    async def _stop_supervisor(self) -> None:
-        """Checkpoint what is live, then stop the actors."""
+    def _open_journal(self, worker_id: str) -> SqlJournal:
+        settings = self.settings
+        if settings.journal_url is not None:
+            return SqlJournal.at(settings.journal_url, worker_id)
+        return SqlJournal.in_folder(settings.data_dir, worker_id)
+
+    # How it ends
+
+    def request_stop(self, grace: float | None = None) -> None:
+        """Have whoever waits in `stop_requested` drain this engine; asked again, an ongoing drain hurries."""
+        self._grace = self.settings.drain_grace if grace is None else grace
+        if self._stop_wanted.is_set():
+            self._supervisor.tell(DrainWorker())
+        self._stop_wanted.set()
+
+    async def stop_requested(self) -> None:
+        """Wait until somebody asks for the end, by signal or `POST /drain`; WorkerFailed if it cannot go on."""
+        await self._stop_wanted.wait()
+        if self.failure is not None:
+            raise WorkerFailed(self.failure)
+
+    async def drain(self) -> None:
+        """Admit nothing new, let calls in flight finish for the grace period, checkpoint what is live.
+
+        What is not stored in time is not lost if the journal has it: the next start goes on with it.
+        """
+        grace = self._grace if self._grace is not None else self.settings.drain_grace
+        await self._drain(grace)
+
+    def _give_up(self, reason: str) -> None:
+        """Note, from any thread, that this worker cannot go on."""
+        logger.critical("worker cannot go on", why=reason)
+        self.failure = self.failure or reason
+        self._loop_of_stop.call_soon_threadsafe(self._stop_wanted.set)
+
+    async def _drain(self, grace: float) -> None:
         try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                drained = await self._supervisor.ask(DrainWorker(), block=False)
+            async with asyncio.timeout(grace + DRAIN_SECONDS):
+                drained = await self._supervisor.ask(DrainWorker(grace), block=False)
                 while isinstance(drained, LoopFuture):
                     drained = await drained
             logger.info("worker drained", checkpointed=drained)
         except TimeoutError:
-            logger.error("drain took too long, what was not stored is lost", seconds=DRAIN_SECONDS)
+            logger.error("drain took too long: what is not stored goes on from the journal", seconds=DRAIN_SECONDS)
+        except ActorDeadError:
+            logger.error("supervisor is gone: what is live goes on from the journal at the next start")
+
+    async def _stop_supervisor(self) -> None:
+        """Checkpoint what is live, then stop the actors."""
+        if self.failure is None:
+            await self._drain(0.0)
         await self._supervisor.stop(block=False)
 
     # The short way for Python
@@ -172,12 +253,19 @@ class Engine:
         *,
         user: str | ExecutionUser,
         labels: dict[str, str] | None = None,
+        durability: str | None = None,
         idempotency_key: str | None = None,
     ) -> str:
         """Accept an execution; returns its id (32 hex digits) once it is stored."""
         named = ExecutionUser(user) if isinstance(user, str) else user
         return await self.service.start(
-            workflow, inputs or {}, caller=OPERATOR, user=named, labels=labels, idempotency_key=idempotency_key
+            workflow,
+            inputs or {},
+            caller=OPERATOR,
+            user=named,
+            labels=labels,
+            durability=durability,
+            idempotency_key=idempotency_key,
         )
 
     async def status(self, execution_id: str) -> JsonObject:
@@ -201,7 +289,3 @@ class Engine:
 def _payload(answer: Any) -> JsonObject:
     payload: JsonObject = orjson.loads(answer.body)
     return payload
-
-
-def _stop_and_wait(ref: Any) -> None:
-    ref.stop(block=True, timeout=DRAIN_SECONDS)

@@ -26,9 +26,15 @@ class EngineSettings:
     """How an engine runs. Each field can be given as OFFBOOK_<FIELD>."""
 
     data_dir: Path = Path("offbook-data")
-    """Folder that this process owns: database, worker id."""
+    """Folder that this process owns: database, journal, worker id."""
     database: str | None = None
     """URL of the database; None: SQLite in the data folder."""
+    journal_url: str | None = None
+    """URL of the journal, for workers whose disk does not survive them; None: SQLite in the data folder."""
+    journal_budget: int = 4 * 1024**3
+    """Bytes of journal past which new executions are refused that would need it."""
+    drain_grace: float = 10.0
+    """Seconds that calls in flight have to finish when the worker is stopped."""
     max_live: int = 10_000
     """Executions that run at once; more wait in a queue."""
     max_queued: int = 10_000
@@ -67,9 +73,9 @@ def _parse(name: str, variable: str, text: str) -> Any:
         match name:
             case "data_dir":
                 return Path(text)
-            case "max_live" | "max_queued" | "max_calls" | "retain_count":
+            case "max_live" | "max_queued" | "journal_budget" | "max_calls" | "retain_count":
                 return int(text)
-            case "retain_seconds":
+            case "retain_seconds" | "drain_grace":
                 return float(text)
             case "providers":
                 return json.loads(text)

@@ -62,11 +62,13 @@ def _open(url: URL, *, pool_size: int, read_only: bool) -> Engine:
     except (ModuleNotFoundError, NoSuchModuleError) as missing:
         raise DatabaseRefused(f"its driver is not installed ({missing}): pip install 'offbook[postgres]'") from None
     if sqlite:
-        _prepare_sqlite(engine, read_only=read_only)
+        configure_sqlite(engine, read_only=read_only)
     return engine
 
 
-def _prepare_sqlite(engine: Engine, *, read_only: bool) -> None:
+def configure_sqlite(engine: Engine, *, read_only: bool) -> None:
+    """Have every connection of an engine keep what is committed, wait for locks, and begin when it is told to."""
+
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: object) -> None:
         # Transactions begin when we say so, not when the driver thinks fit.

@@ -22,7 +22,7 @@ from offbook.workflows.records import (
     Write,
     WriteResult,
 )
-from offbook.workflows.states import ExecutionStatus
+from offbook.workflows.states import UNFINISHED, ExecutionStatus
 from offbook.workflows.values import JsonObject, JsonValue
 
 
@@ -177,6 +177,17 @@ class MemoryStore:
                 state=_copy(stored.state),
                 outputs=tuple(replace(output, value=_copy(output.value)) for output in stored.outputs),
             )
+
+    def load_many(self, execution_ids: Sequence[str]) -> list[StoredExecution]:
+        found = [self.load(execution_id) for execution_id in execution_ids]
+        return [stored for stored in found if stored is not None]
+
+    def unfinished(self, worker_id: str) -> list[str]:
+        with self._lock:
+            self._reads += 1
+            found = [kept.stored for kept in self._executions.values() if kept.stored.worker_id == worker_id]
+        found = [stored for stored in found if ExecutionStatus(stored.status) in UNFINISHED]
+        return [stored.execution_id for stored in sorted(found, key=lambda each: (each.created_at, each.execution_id))]
 
     def load_row(self, execution_id: str) -> ExecutionRow | None:
         with self._lock:

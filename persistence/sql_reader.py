@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from offbook.workflows.records import (
     StoredExecution,
     WorkflowRow,
 )
+from offbook.workflows.states import UNFINISHED
 from offbook.workflows.values import ExecutionUser, JsonObject
 
 _LISTED = (
@@ -48,44 +49,42 @@ class SqlReader:
         self._on_transaction = on_transaction
 
     def load(self, execution_id: str) -> StoredExecution | None:
+        found = self.load_many([execution_id])
+        return found[0] if found else None
+
+    def load_many(self, execution_ids: Sequence[str]) -> list[StoredExecution]:
+        """Load several in one transaction."""
+        packed: dict[str, list[bytes]] = {}
         with self._transaction() as connection:
-            query = (
-                select(executions, workflows.c.document)
-                .join(workflows, workflows.c.fingerprint == executions.c.fingerprint)
-                .where(executions.c.execution_id == execution_id)
+            rows = connection.execute(select(executions).where(executions.c.execution_id.in_(execution_ids))).all()
+            fingerprints = {row.fingerprint for row in rows}
+            documents = {
+                row.fingerprint: unpack(row.document)
+                for row in connection.execute(select(workflows).where(workflows.c.fingerprint.in_(fingerprints)))
+            }
+            saved = select(checkpoints).where(checkpoints.c.execution_id.in_(execution_ids))
+            kept = {row.execution_id: row for row in connection.execute(saved)}
+            parts = (
+                select(outputs.c.execution_id, outputs.c.data)
+                .where(outputs.c.execution_id.in_(execution_ids))
+                .order_by(outputs.c.execution_id, outputs.c.epoch, outputs.c.save, outputs.c.part)
             )
-            row = connection.execute(query).first()
-            if row is None:
-                return None
-            checkpoint = connection.execute(
-                select(checkpoints).where(checkpoints.c.execution_id == execution_id)
-            ).first()
-            parts = connection.execute(
-                select(outputs.c.data)
-                .where(outputs.c.execution_id == execution_id)
-                .order_by(outputs.c.epoch, outputs.c.save, outputs.c.part)
-            ).scalars()
-            packed = [bytes(part) for part in parts]
-        packed_state = checkpoint.state if checkpoint is not None else row.outcome
-        return StoredExecution(
-            execution_id=row.execution_id,
-            workflow_name=row.workflow_name,
-            fingerprint=row.fingerprint,
-            document=unpack(row.document),
-            status=row.status,
-            epoch=row.epoch,
-            worker_id=row.worker_id,
-            user=_user(row),
-            labels=orjson.loads(row.labels),
-            inputs=unpack(row.inputs),
-            durability=row.durability,
-            created_at=row.created_at,
-            started_at=row.started_at,
-            finished_at=row.finished_at,
-            state=unpack(packed_state) if packed_state is not None else None,
-            outputs=unpack_outputs(packed),
-            checkpoint=_summary(checkpoint) if checkpoint is not None else None,
+            for part in connection.execute(parts):
+                packed.setdefault(part.execution_id, []).append(bytes(part.data))
+        return [
+            _stored(row, documents[row.fingerprint], kept.get(row.execution_id), packed.get(row.execution_id, []))
+            for row in rows
+        ]
+
+    def unfinished(self, worker_id: str) -> list[str]:
+        """Those of a worker that run, or were interrupted when it went away, oldest first."""
+        query = (
+            select(executions.c.execution_id)
+            .where(executions.c.worker_id == worker_id, executions.c.status.in_([each.value for each in UNFINISHED]))
+            .order_by(executions.c.created_at, executions.c.execution_id)
         )
+        with self._transaction() as connection:
+            return list(connection.execute(query).scalars())
 
     def load_row(self, execution_id: str) -> ExecutionRow | None:
         with self._transaction() as connection:
@@ -139,6 +138,31 @@ class SqlReader:
         self._on_transaction()
         with away_as_unavailable(), self._engine.begin() as connection:
             yield connection
+
+
+def _stored(
+    row: Row[Any], document: JsonObject, checkpoint: Row[Any] | None, parts: list[bytes]
+) -> StoredExecution:
+    packed_state = checkpoint.state if checkpoint is not None else row.outcome
+    return StoredExecution(
+        execution_id=row.execution_id,
+        workflow_name=row.workflow_name,
+        fingerprint=row.fingerprint,
+        document=document,
+        status=row.status,
+        epoch=row.epoch,
+        worker_id=row.worker_id,
+        user=_user(row),
+        labels=orjson.loads(row.labels),
+        inputs=unpack(row.inputs),
+        durability=row.durability,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        state=unpack(packed_state) if packed_state is not None else None,
+        outputs=unpack_outputs(parts),
+        checkpoint=_summary(checkpoint) if checkpoint is not None else None,
+    )
 
 
 def _conditions(where: ExecutionFilter) -> Iterator[Any]:

@@ -6,10 +6,14 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from offbook.web.bodies import Fields, read_object
 from offbook.web.callers import require_operator
 from offbook.web.errors import PROBLEMS, RequestRefused
 from offbook.web.executions import json_response
 from offbook.web.service import Service
+
+MAX_GRACE = 86_400.0
+"""Seconds that a drain may leave to calls in flight."""
 
 LINKS = {
     "executions": "/executions",
@@ -18,6 +22,7 @@ LINKS = {
     "validate": "/workflows/validate",
     "schema": "/workflows/schema",
     "actors": "/actors",
+    "drain": "/drain",
     "health": "/healthz",
     "readiness": "/readyz",
 }
@@ -34,6 +39,7 @@ class OperationRoutes:
         return (
             web.get("/", self.index),
             web.get("/actors", self.actors),
+            web.post("/drain", self.drain),
             web.get("/healthz", self.health),
             web.get("/readyz", self.ready),
             web.get("/problems/{name}", self.problem),
@@ -45,6 +51,17 @@ class OperationRoutes:
     async def actors(self, request: web.Request) -> web.Response:
         require_operator(request)
         return json_response(await self._service.actors())
+
+    async def drain(self, request: web.Request) -> web.Response:
+        """Have the worker checkpoint what is live and end: `{"grace": SECONDS}`; asked again it hurries."""
+        require_operator(request)
+        fields = Fields(await read_object(request))
+        grace = fields.take("grace", int, float)
+        if grace is not None and not 0 <= grace <= MAX_GRACE:
+            fields.refuse("bad-field", "grace", f"must be seconds from 0 to {MAX_GRACE:g}")
+        fields.done()
+        await self._service.drain(float(grace) if grace is not None else None)
+        return json_response({"status": "draining"}, 202)
 
     async def health(self, request: web.Request) -> web.Response:
         """Answer that the control loop runs."""

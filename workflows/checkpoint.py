@@ -76,6 +76,8 @@ def to_state(run: Run) -> JsonObject:
         "receipt": run.receipt.to_state() if run.receipt else None,
         "percent": run.percent(),
         "db": [run.db_reads, run.db_writes],
+        "journal_seq": run.journal_seq,
+        "signals": dict(run.signals),
         "last_seq": run.steps.last_seq,
         "steps": run.steps.to_state(),
         "nodes": {node.id: work.to_state() for node, work in zip(run.plan.nodes, run.works, strict=True)},
@@ -88,6 +90,15 @@ def load_run(stored: StoredExecution, plan: Plan) -> Run:
     One that was never saved since its acceptance has nothing done. One that was cut off (its row says that
     it runs, yet it is loaded) is `interrupted`.
     """
+    run = base_run(stored, plan)
+    run.epoch = max(run.epoch, stored.epoch)
+    if not ExecutionStatus(stored.status).at_rest:
+        run.status = ExecutionStatus.INTERRUPTED
+    return run
+
+
+def base_run(stored: StoredExecution, plan: Plan) -> Run:
+    """Build the run as it was last saved, whatever its row says of it since: what the journal is folded over."""
     run = Run(
         plan,
         stored.execution_id,
@@ -100,9 +111,6 @@ def load_run(stored: StoredExecution, plan: Plan) -> Run:
     run.db_writes = 1
     if stored.state is not None:
         _restore(run, stored.state)
-    run.epoch = max(run.epoch, stored.epoch)
-    if not ExecutionStatus(stored.status).at_rest:
-        run.status = ExecutionStatus.INTERRUPTED
     run.adopt_outputs([(output.node_id, output.item, output.value) for output in stored.outputs])
     return run
 
@@ -122,6 +130,8 @@ def _restore(run: Run, state: JsonObject) -> None:
     run.receipt = Receipt.from_state(state["receipt"]) if state["receipt"] else None
     run.restore_percent(state["percent"])
     run.db_reads, run.db_writes = state["db"]
+    run.journal_seq = state.get("journal_seq", 0)
+    run.signals = state.get("signals", {})
     run.steps = Steps.from_state(state["steps"], state["last_seq"], run.revision)
     nodes: dict[str, JsonValue] = state["nodes"]
     run.works = [Work.from_state(nodes[node.id], run.revision) for node in run.plan.nodes]

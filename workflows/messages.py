@@ -18,6 +18,15 @@ class Recovered:
 
     epoch: int
     at: float
+    lost: str = ""
+    """What of its work was not recorded (durability `exit`): `beginning`, `checkpoint`: it goes on from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """Supervisor to a run whose process went away: nothing is in flight, and nothing starts without a resume."""
+
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +155,11 @@ class PauseRequested:
 
 @dataclass(frozen=True, slots=True)
 class InterruptRequested:
-    """Supervisor: this worker goes away; abort calls in flight and save a checkpoint."""
+    """Supervisor: this worker goes away; start nothing, come to rest once nothing is in flight."""
 
     at: float
+    abort: bool = True
+    """Whether to abort the calls in flight, or let them finish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +183,7 @@ class CrashedForGood:
 
 RunMessage: TypeAlias = (
     Recovered
+    | CutOff
     | NodeFinished
     | NodeFailed
     | NodeParked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -181,6 +181,41 @@ class WorkflowRow:
     created_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class JournalRecord:
+    """One message of a run, as it is recorded."""
+
+    execution_id: str
+    seq: int
+    """Counts the records of an execution from 1, without gaps."""
+    data: bytes
+
+
+class JournalStore(Protocol):
+    """Keeps the records of one worker. `commit` is called from one thread, the others from any.
+
+    Every method raises StorageUnavailable if it cannot be reached, read or written now.
+    """
+
+    def commit(self, records: Sequence[JournalRecord], forget: Mapping[str, int]) -> None:
+        """Keep records, and forget those up to a seq of each execution, in one transaction that is on disk."""
+        ...
+
+    def execution_ids(self) -> list[str]:
+        """Return which executions have records."""
+        ...
+
+    def read(self, execution_ids: Sequence[str]) -> dict[str, list[JournalRecord]]:
+        """Return the readable records of each, in order of seq; executions without any are left out."""
+        ...
+
+    def size(self) -> int:
+        """Return how many bytes the journal takes; 0 if that is not known."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class ExecutionWriter(Protocol):
     """Runs writes; called from one thread only."""
 
@@ -201,12 +236,20 @@ class ExecutionReader(Protocol):
 
     def load(self, execution_id: str) -> StoredExecution | None: ...
 
+    def load_many(self, execution_ids: Sequence[str]) -> list[StoredExecution]:
+        """Load several at once, in any order; those that do not exist are left out."""
+        ...
+
     def load_row(self, execution_id: str) -> ExecutionRow | None: ...
 
     def list_executions(
         self, where: ExecutionFilter, *, before: tuple[float, str] | None, limit: int
     ) -> list[ExecutionRow]:
         """Newest first (created_at, then id, both descending), strictly after the cursor `before`."""
+        ...
+
+    def unfinished(self, worker_id: str) -> list[str]:
+        """Return the executions of a worker that run, or were interrupted when it went away, oldest first."""
         ...
 
     def workflow(self, reference: str) -> tuple[WorkflowRow, JsonObject] | None:

@@ -19,6 +19,7 @@ from offbook.workflows.errors import IllegalTransition, NotResumable, StaleMessa
 from offbook.workflows.messages import (
     CancelRequested,
     CrashedForGood,
+    CutOff,
     EdgesDecided,
     InterruptRequested,
     ItemsExpanded,
@@ -76,6 +77,12 @@ class Run(RunState):
             raise IllegalTransition(self.execution_id, self.status, "going on without a resume")
         if message.epoch > self.epoch:
             self._open_epoch(message.epoch)
+            before = self.receipt
+            self.receipt = self._new_receipt()
+            self.receipt.repeated_calls = before.repeated_calls if before else 0
+        if message.lost:
+            self.receipt = self.receipt or Receipt()
+            self.receipt.went_back_to = message.lost
         self.stopping = None
         self.status = ExecutionStatus.RUNNING
         if self.started_at is None:
@@ -92,6 +99,14 @@ class Run(RunState):
                 self._repeat(node, None, work, effects)
             elif work.status is NodeStatus.PENDING and not self._missing[node.index]:
                 self._ready.append(node.index)
+
+    def _cut_off(self, message: CutOff, effects: list[Effect]) -> None:
+        if self.status.at_rest:
+            raise IllegalTransition(self.execution_id, self.status, "being cut off")
+        self._forget_calls()
+        self.stopping = None
+        self._next_timer = None
+        self.status = ExecutionStatus.INTERRUPTED
 
     def _recover_foreach(self, node: PlanNode, work: Work, effects: list[Effect]) -> None:
         work.status = NodeStatus.RUNNING
@@ -198,6 +213,10 @@ class Run(RunState):
     def _parked(self, message: NodeParked, effects: list[Effect]) -> None:
         node, work = self._in_flight_work(message.node_id, message.item, message.attempt, message.epoch)
         self._land(work, NO_USAGE)
+        if message.kind == "signal" and message.name in self.signals:
+            # It was sent, and accepted, before a crash put this node back.
+            self._complete(node, message.item, work, self.signals.pop(message.name), effects)
+            return
         work.park = Parked(
             message.kind, message.name, message.until, message.form, message.default, message.has_default
         )
@@ -299,7 +318,7 @@ class Run(RunState):
             raise IllegalTransition(self.execution_id, self.status, "an interrupt")
         if self.stopping not in (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED):
             self.stopping = ExecutionStatus.INTERRUPTED
-        if self._in_flight:
+        if self._in_flight and message.abort:
             effects.append(AbortCalls())
 
     def _resume_requested(self, message: ResumeRequested, effects: list[Effect]) -> None:
@@ -374,6 +393,7 @@ class Run(RunState):
 
     _handlers: ClassVar[dict[type[Any], Callable[..., None]]] = {
         Recovered: _recovered,
+        CutOff: _cut_off,
         NodeFinished: _finished,
         NodeFailed: _failed,
         NodeParked: _parked,

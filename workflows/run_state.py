@@ -22,17 +22,20 @@ class Receipt:
     repeated_calls: int = 0
     saved_tokens: int = 0
     saved_seconds: float = 0.0
+    went_back_to: str = ""
+    """`beginning` or `checkpoint`: a crash lost what was done since, because the durability is `exit`."""
 
     def to_json(self) -> JsonObject:
         return {
             "kept_nodes": self.kept_nodes,
             "kept_items": self.kept_items,
             "repeated_calls": self.repeated_calls,
+            "went_back_to": self.went_back_to or None,
             "saved": {"tokens": self.saved_tokens, "cost": None, "seconds": round(self.saved_seconds, 3)},
         }
 
     def to_state(self) -> list[JsonValue]:
-        return [self.kept_nodes, self.kept_items, self.repeated_calls, self.saved_tokens, self.saved_seconds]
+        return [self.kept_nodes, self.kept_items, self.repeated_calls, self.saved_tokens, self.saved_seconds, self.went_back_to]
 
     @classmethod
     def from_state(cls, state: list[JsonValue]) -> Receipt:
@@ -71,12 +74,14 @@ class RunState:
         "finished_at",
         "guidance",
         "inputs",
+        "journal_seq",
         "labels",
         "now",
         "outputs",
         "plan",
         "receipt",
         "revision",
+        "signals",
         "started_at",
         "status",
         "steps",
@@ -116,6 +121,10 @@ class RunState:
         self.receipt: Receipt | None = None
         self.db_reads = 0
         self.db_writes = 0
+        self.journal_seq = 0
+        """The last record of the journal that this state has in it."""
+        self.signals: dict[str, JsonValue] = {}
+        """Signals that were accepted before a crash and whose nodes have not come to wait for them again."""
         self.works = [Work() for _ in plan.nodes]
         self.outputs: dict[str, JsonValue] = {}
         self.steps = Steps()

@@ -37,6 +37,8 @@ class ExecutionStatus(StrEnum):
 ENDED = frozenset({ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED})
 AT_REST = ENDED | {ExecutionStatus.PAUSED, ExecutionStatus.INTERRUPTED}
 RESUMABLE = AT_REST - {ExecutionStatus.COMPLETED}
+UNFINISHED = frozenset(ExecutionStatus) - ENDED - {ExecutionStatus.PAUSED}
+"""What a worker that starts again goes on with by itself."""
 
 
 class NodeStatus(StrEnum):

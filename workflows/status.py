@@ -14,6 +14,7 @@ from offbook.workflows.work import Step, Work
 
 INLINE_OUTPUT_BYTES = 2048
 PREVIEW_CHARACTERS = 200
+NO_JOURNAL: JsonObject = {"state": "off", "records": 0, "bytes": 0, "lag_ms": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class StatusContext:
     source: str = "memory"
     """`memory`, or `database` once the actor has gone."""
     checkpoint_saved: bool = False
+    journal: JsonObject | None = None
+    """How far the journal is with this execution; None: none keeps records of it now."""
     status: ExecutionStatus | None = None
     """Shown in place of the run's own: `recovering` while its actor is restarted."""
 
@@ -61,7 +64,7 @@ def status_payload(run: RunState, context: StatusContext, since: int | None = No
         "cost": None,
         "db_ops": {"reads": run.db_reads, "writes": run.db_writes},
         "durability": run.durability,
-        "journal": {"records": 0, "bytes": 0, "lag_ms": 0.0},
+        "journal": context.journal or NO_JOURNAL,
         "checkpoint": {
             "saved": context.checkpoint_saved,
             "failed_at_node": run.failure.node_id if run.failure else None,

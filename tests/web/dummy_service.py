@@ -115,6 +115,7 @@ class DummyService:
         self.asked = asyncio.Event()
         """Set by the first `status`."""
         self.is_ready = True
+        self.drained: list[float | None] = []
         self.on_start: Callable[[DummyExecution], None] = _nothing
         """Called with each new execution."""
 
@@ -267,6 +268,9 @@ class DummyService:
 
     async def schema(self) -> JsonObject:
         return {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object"}
+
+    async def drain(self, grace: float | None = None) -> None:
+        self.drained.append(grace)
 
     async def actors(self) -> JsonObject:
         return {"actors": [], "dead_letters": 0, "counts": {"executions": {}}}

@@ -1,0 +1,53 @@
+"""The actor that records what happens to executions: takes all that waits in its mailbox as one transaction."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from loguru import logger
+from pykka import ActorDeadError
+
+from offbook.actors.messages import AppendRecord, ForgetRecords, JournalMessage, RecordConfirmed
+from offbook.actors.relay import Relay, RelayedActor
+from offbook.persistence.group_journal import GroupJournal
+
+
+class JournalActor(RelayedActor):
+    """Writes records in groups on a thread of its own; while that is not possible it keeps them and says so."""
+
+    most_gathered = 4000
+
+    def __init__(self, relay: Relay, group: GroupJournal) -> None:
+        super().__init__(relay)
+        self._group = group
+
+    def take(self, message: JournalMessage) -> None:
+        match message:
+            case AppendRecord():
+                self._append(message)
+            case ForgetRecords():
+                self._group.forget(message.execution_id, message.through)
+            case _:
+                assert_never(message)
+
+    def flush(self) -> float | None:
+        was_well = self._group.last_error is None
+        delay = self._group.flush()
+        if delay is not None and was_well:
+            logger.error("journal cannot be written, records are kept", why=str(self._group.last_error))
+        elif delay is None and not was_well:
+            logger.info("journal can be written again")
+        return delay
+
+    def _append(self, message: AppendRecord) -> None:
+        reply_to = message.reply_to
+        notify = None
+        if reply_to is not None:
+
+            def notify(seq: int, recorded: bool) -> None:
+                try:
+                    reply_to.tell(RecordConfirmed(seq, recorded))
+                except ActorDeadError:
+                    logger.debug("nobody waits for this record any more", execution_id=message.execution_id)
+
+        self._group.append(message.execution_id, message.seq, message.message, message.gauge, notify)

@@ -1,0 +1,86 @@
+"""Run messages as journal records, and back. Knows no database."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import orjson
+
+from offbook.workflows.errors import OffbookError
+from offbook.workflows.messages import (
+    CancelRequested,
+    CrashedForGood,
+    CutOff,
+    EdgesDecided,
+    InterruptRequested,
+    ItemsExpanded,
+    NodeFailed,
+    NodeFinished,
+    NodeParked,
+    PauseRequested,
+    Recovered,
+    ResumeRequested,
+    RunMessage,
+    SignalReceived,
+    TimerFired,
+)
+from offbook.workflows.values import ExecutionUser, JsonObject, NodeError, Usage
+
+_KINDS: dict[str, type[Any]] = {
+    kind.__name__: kind
+    for kind in (
+        Recovered,
+        CutOff,
+        NodeFinished,
+        NodeFailed,
+        NodeParked,
+        EdgesDecided,
+        ItemsExpanded,
+        TimerFired,
+        SignalReceived,
+        CancelRequested,
+        PauseRequested,
+        InterruptRequested,
+        ResumeRequested,
+        CrashedForGood,
+    )
+}
+
+COMMANDS = (SignalReceived, CancelRequested, PauseRequested, ResumeRequested, Recovered, CutOff)
+"""What is recorded in every mode: somebody was told that it was accepted, or it opens an epoch."""
+
+
+class RecordUnreadable(OffbookError):
+    """A journal record is torn, or was written by a newer version of Offbook."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"a journal record cannot be read: {detail}")
+
+
+def encode(message: RunMessage) -> bytes:
+    """Write a message as a record."""
+    return orjson.dumps([type(message).__name__, message])
+
+
+def decode(record: bytes) -> RunMessage:
+    """Read a record; RecordUnreadable if it is not one."""
+    try:
+        name, fields = orjson.loads(record)
+        kind = _KINDS[name]
+        return cast("RunMessage", kind(**_restored(fields)))
+    except (ValueError, TypeError, KeyError) as error:
+        raise RecordUnreadable(f"{type(error).__name__}: {error}") from None
+
+
+def _restored(fields: JsonObject) -> JsonObject:
+    """Turn what JSON has no word for back into our own values."""
+    if fields.get("error") is not None:
+        fields["error"] = NodeError(**fields["error"])
+    if "usage" in fields and fields["usage"] is not None:
+        fields["usage"] = Usage(**fields["usage"])
+    if fields.get("user") is not None:
+        fields["user"] = ExecutionUser(**fields["user"])
+    for name in ("edges", "items"):
+        if name in fields:
+            fields[name] = tuple(fields[name])
+    return fields

@@ -1,0 +1,66 @@
+"""A run rebuilt from its journal: records folded through `Run.apply`, over what the database had. Does no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from offbook.workflows.checkpoint import base_run
+from offbook.workflows.errors import IllegalTransition, NotResumable, StaleMessage
+from offbook.workflows.message_codec import RecordUnreadable, decode
+from offbook.workflows.messages import ResumeRequested, SignalReceived
+from offbook.workflows.plan import Plan
+from offbook.workflows.records import JournalRecord, StoredExecution
+from offbook.workflows.run import Run
+from offbook.workflows.states import ExecutionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What became of the records of one execution."""
+
+    applied: int
+    refused: int
+    """Records that the run refuses as it did when they were new, or that its state has already."""
+    broken_at: int | None
+    """The first record that cannot be read or is missing; it and all after it are lost."""
+
+
+def rebuild(stored: StoredExecution, plan: Plan, records: Sequence[JournalRecord]) -> tuple[Run, Folded]:
+    """Build the run that a stored execution had become when its process went away: live, unless it had ended."""
+    run = base_run(stored, plan)
+    folded = fold(run, records)
+    claimed = not ExecutionStatus(stored.status).at_rest and stored.epoch > run.epoch
+    if claimed and run.status.resumable:
+        # Its resume was stored, but not yet recorded.
+        run.apply(ResumeRequested(stored.epoch, run.now))
+    if not run.status.at_rest:
+        run.status = ExecutionStatus.RECOVERING
+    return run, folded
+
+
+def fold(run: Run, records: Sequence[JournalRecord]) -> Folded:
+    """Apply what was recorded after the state that this run was loaded with; effects are dropped."""
+    applied = refused = 0
+    for record in records:
+        if record.seq <= run.journal_seq:
+            refused += 1
+            continue
+        if record.seq != run.journal_seq + 1:
+            return Folded(applied, refused, run.journal_seq + 1)
+        try:
+            message = decode(record.data)
+        except RecordUnreadable:
+            return Folded(applied, refused, record.seq)
+        run.journal_seq = record.seq
+        try:
+            run.apply(message)
+            applied += 1
+        except IllegalTransition:
+            if isinstance(message, SignalReceived):
+                # Its node is not there yet: in `exit` what led to it was not recorded.
+                run.signals[message.name] = message.payload
+            refused += 1
+        except (StaleMessage, NotResumable):
+            refused += 1
+    return Folded(applied, refused, None)
