@@ -1,21 +1,26 @@
-"""The journal of a worker as a table: SQLite in the data folder, or any database that SQLAlchemy speaks.
+"""The journal of a worker: segments, one for each group commit, in SQLite or any database that SQLAlchemy speaks.
 
-It is a record of its own, beside the executions database, and costs that one nothing.
+It lies beside the executions database and costs that one nothing. A segment is deleted when nothing in it is
+needed any more; what long executions hold on to is now and then written together, so that the journal's size
+follows what is live and not what has passed.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import orjson
 from loguru import logger
 from sqlalchemy import (
     URL,
+    BigInteger,
     Column,
+    Connection,
     Engine,
-    Integer,
     LargeBinary,
     MetaData,
     String,
@@ -32,39 +37,45 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from offbook.persistence.databases import away_as_unavailable, configure_sqlite, database_url, open_writer
 from offbook.persistence.journal_salvage import quarantine, salvage
+from offbook.persistence.journal_segments import SegmentIndex, pack_segment, unpack_segment
 from offbook.workflows.errors import StorageUnavailable
 from offbook.workflows.records import JournalRecord
 
-IDS_PER_QUERY = 500
-VACUUM_EVERY = 64
-"""Transactions that forgot something between two that give pages back to the file system."""
-VACUUM_PAGES = 2000
+VACUUM_EVERY = 256
+"""Commits between two that give pages back to the file system."""
+VACUUM_PAGES = 4000
 
 metadata = MetaData()
 
-records_table = Table(
-    "journal_records",
+segments = Table(
+    "journal_segments",
     metadata,
-    Column("execution_id", String(32), primary_key=True),
-    Column("seq", Integer, primary_key=True, autoincrement=False),
-    Column("worker_id", String(64), nullable=False),
+    Column("worker_id", String(64), primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
     Column("data", LargeBinary, nullable=False),
+    sqlite_with_rowid=True,
 )
 
-_APPEND = insert(records_table)
-_FORGET = delete(records_table).where(
-    and_(records_table.c.execution_id == bindparam("of"), records_table.c.seq <= bindparam("through"))
+_APPEND = insert(segments)
+_DROP = delete(segments).where(
+    and_(segments.c.worker_id == bindparam("worker"), segments.c.position == bindparam("at"))
 )
 
 
 class SqlJournal:
-    """Implements `JournalStore` on one connection that writes and one that reads."""
+    """Implements `JournalStore`."""
 
     def __init__(self, engine: Engine, worker_id: str, path: Path | None = None) -> None:
+        """Use a database that has the table; `in_folder` and `at` see to that."""
         self._engine = engine
         self._worker_id = worker_id
         self._path = path
-        self._forgetful = itertools.count(1)
+        self._lock = threading.Lock()
+        """Guards index and leftovers: recovery reads on another thread than the one that commits."""
+        self._index = SegmentIndex()
+        self._leftovers: dict[str, list[JournalRecord]] = {}
+        """What the process before this one left, until it is forgotten."""
+        self._commits = itertools.count(1)
 
     @classmethod
     def in_folder(cls, folder: Path, worker_id: str) -> Self:
@@ -83,9 +94,10 @@ class SqlJournal:
                 file=str(aside),
             )
         journal = cls(_open_file(path), worker_id, path)
-        journal._create()
+        journal._begin()
         if kept:
             journal.commit(kept, {})
+            journal._take_leftovers(kept)
         return journal
 
     @classmethod
@@ -97,68 +109,98 @@ class SqlJournal:
             journal = cls(_open_file(path), worker_id, path)
         else:
             journal = cls(open_writer(parsed), worker_id)
-        journal._create()
+        journal._begin()
         return journal
 
     def commit(self, records: Sequence[JournalRecord], forget: Mapping[str, int]) -> None:
         """Keep and forget in one transaction; it is on disk when this returns."""
-        rows = [
-            {"execution_id": r.execution_id, "seq": r.seq, "worker_id": self._worker_id, "data": r.data}
-            for r in records
-        ]
+        with self._lock:
+            change = self._index.plan(records, forget)
         with away_as_unavailable(), self._engine.begin() as connection:
-            if rows:
-                try:
-                    with connection.begin_nested() if not self._path else _nothing():
-                        connection.execute(_APPEND, rows)
-                except IntegrityError:
-                    # A commit whose outcome was uncertain had been done.
-                    self._append_missing(connection, rows)
-            if forget:
-                connection.execute(_FORGET, [{"of": each, "through": seq} for each, seq in forget.items()])
-        if forget and self._path is not None and next(self._forgetful) % VACUUM_EVERY == 0:
+            if records:
+                self._append(connection, change.position, pack_segment(records))
+            if change.compacted:
+                live = self._live_records(connection, change.compacted)
+                if live:
+                    self._append(connection, change.position + 1, pack_segment(live))
+                    change.rewritten = live
+            gone = [*change.doomed, *change.compacted]
+            if gone:
+                connection.execute(_DROP, [{"worker": self._worker_id, "at": position} for position in gone])
+        with self._lock:
+            self._index.apply(change)
+            for execution_id in forget:
+                self._leftovers.pop(execution_id, None)
+        if self._path is not None and next(self._commits) % VACUUM_EVERY == 0:
             self._give_back()
 
     def execution_ids(self) -> list[str]:
-        query = select(records_table.c.execution_id).where(records_table.c.worker_id == self._worker_id).distinct()
-        with away_as_unavailable(), self._engine.begin() as connection:
-            return list(connection.execute(query).scalars())
+        with self._lock:
+            return self._index.execution_ids()
 
     def read(self, execution_ids: Sequence[str]) -> dict[str, list[JournalRecord]]:
-        found: dict[str, list[JournalRecord]] = {}
-        columns = (records_table.c.execution_id, records_table.c.seq, records_table.c.data)
-        with away_as_unavailable(), self._engine.begin() as connection:
-            for some in _chunks(execution_ids):
-                query = (
-                    select(*columns)
-                    .where(records_table.c.execution_id.in_(some))
-                    .order_by(records_table.c.execution_id, records_table.c.seq)
-                )
-                for row in connection.execute(query):
-                    found.setdefault(row.execution_id, []).append(
-                        JournalRecord(row.execution_id, row.seq, bytes(row.data))
-                    )
-        return found
+        with self._lock:
+            found = {each: list(self._leftovers.get(each, ())) for each in execution_ids}
+            newer = self._index.positions_of(execution_ids)
+        if newer:
+            with away_as_unavailable(), self._engine.begin() as connection:
+                for record in self._segments(connection, newer):
+                    if record.execution_id in found:
+                        found[record.execution_id].append(record)
+        return {each: _in_order(records) for each, records in found.items() if records}
 
     def size(self) -> int:
-        """Return the bytes of the file; 0 where the journal is in a database of its own."""
+        """Return the bytes of the file, or of what is needed where the journal is in a database of its own."""
         if self._path is None:
-            return 0
+            with self._lock:
+                return self._index.bytes
         files = (self._path, self._path.with_name(self._path.name + "-wal"))
         return sum(file.stat().st_size for file in files if file.exists())
 
     def close(self) -> None:
         self._engine.dispose()
 
-    def _create(self) -> None:
+    def _begin(self) -> None:
+        """Create the table if need be, and take in what the process before this one left."""
         with away_as_unavailable():
             metadata.create_all(self._engine)
+            with self._engine.begin() as connection:
+                query = (
+                    select(segments.c.position, segments.c.data)
+                    .where(segments.c.worker_id == self._worker_id)
+                    .order_by(segments.c.position)
+                )
+                for row in connection.execute(query):
+                    data = bytes(row.data)
+                    records = unpack_segment(data)
+                    self._index.add(row.position, records, len(data), leftover=True)
+                    self._take_leftovers(records)
 
-    def _append_missing(self, connection: Any, rows: list[dict[str, Any]]) -> None:
-        for row in rows:
-            key = and_(records_table.c.execution_id == row["execution_id"], records_table.c.seq == row["seq"])
-            if connection.execute(select(records_table.c.seq).where(key)).first() is None:
+    def _take_leftovers(self, records: Iterable[JournalRecord]) -> None:
+        for record in records:
+            self._leftovers.setdefault(record.execution_id, []).append(record)
+
+    def _append(self, connection: Connection, position: int, data: bytes) -> None:
+        row = {"worker_id": self._worker_id, "position": position, "data": data}
+        try:
+            with connection.begin_nested():
                 connection.execute(_APPEND, row)
+        except IntegrityError:
+            # A commit whose outcome was uncertain had been done; it is done again, whole.
+            connection.execute(_DROP, {"worker": self._worker_id, "at": position})
+            connection.execute(_APPEND, row)
+
+    def _live_records(self, connection: Connection, positions: Sequence[int]) -> list[JournalRecord]:
+        found = self._segments(connection, positions)
+        with self._lock:
+            return [record for record in found if self._index.needs(record)]
+
+    def _segments(self, connection: Connection, positions: Sequence[int]) -> Iterator[JournalRecord]:
+        query = select(segments.c.data).where(
+            segments.c.worker_id == self._worker_id, segments.c.position.in_(positions)
+        )
+        for data in connection.execute(query).scalars():
+            yield from unpack_segment(bytes(data))
 
     def _give_back(self) -> None:
         """Return pages that nothing uses any more to the file system, some at a time."""
@@ -171,9 +213,14 @@ class SqlJournal:
             cursor.close()
 
 
+def _in_order(records: list[JournalRecord]) -> list[JournalRecord]:
+    """Sort by seq; a record that was written together with others is there once only."""
+    return [found for _, found in sorted({record.seq: record for record in records}.items())]
+
+
 def _open_file(path: Path) -> Engine:
     url = URL.create("sqlite", database=str(path))
-    # Two connections: recovery reads on another thread than the one that writes.
+    # Two connections: recovery reads on another thread than the one that commits.
     engine = create_engine(url, pool_size=2, max_overflow=0, connect_args={"check_same_thread": False})
 
     @event.listens_for(engine, "connect")
@@ -193,24 +240,19 @@ def _fault_of(path: Path) -> str | None:
     try:
         with engine.begin() as connection:
             verdict = str(connection.exec_driver_sql("PRAGMA quick_check").scalar())
-            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
-            return None if verdict == "ok" else verdict
+            if verdict != "ok":
+                return verdict
+            tables = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
+            if segments.name in tables:
+                for data in connection.execute(select(segments.c.data)).scalars():
+                    unpack_segment(bytes(data))
+            return None
+    except orjson.JSONDecodeError as error:
+        return f"a segment cannot be read: {error}"
     except DatabaseError as error:
-        if "locked" in str(error.orig) or "readonly" in str(error.orig):
-            raise StorageUnavailable(f"journal: {error.orig}") from error
-        return str(error.orig)
+        text = str(error.orig)
+        if "locked" in text or "readonly" in text or "unable to open" in text:
+            raise StorageUnavailable(f"journal: {text}") from error
+        return text
     finally:
         engine.dispose()
-
-
-class _nothing:
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-
-def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), IDS_PER_QUERY):
-        yield ids[start : start + IDS_PER_QUERY]

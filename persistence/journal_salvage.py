@@ -6,6 +6,9 @@ import sqlite3
 import time
 from pathlib import Path
 
+import orjson
+
+from offbook.persistence.journal_segments import unpack_segment
 from offbook.workflows.records import JournalRecord
 
 _SIDES = ("-wal", "-shm")
@@ -14,7 +17,7 @@ _SIDES = ("-wal", "-shm")
 def quarantine(path: Path) -> Path:
     """Move a journal's files aside, so that a new one can begin; return where the main file is now."""
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    aside = path.with_name(f"{path.name}.corrupt-{stamp}-{time.time_ns() % 1_000_000}")
+    aside = path.with_name(f"{path.name}.corrupt-{stamp}-{time.time_ns() % 1_000_000:06d}")
     for side in ("", *_SIDES):
         file = path.with_name(path.name + side)
         if file.exists():
@@ -23,24 +26,23 @@ def quarantine(path: Path) -> Path:
 
 
 def salvage(path: Path) -> tuple[list[JournalRecord], int]:
-    """Return the records that can be read, from the front and from the back, and how many came before the fault."""
-    found: dict[tuple[str, int], bytes] = {}
+    """Return the records that can be read, from the front and from the back, and the last segment before the fault."""
+    found: dict[int, list[JournalRecord]] = {}
     _read(path, "ASC", found)
-    position = len(found)
+    position = max(found, default=0)
     _read(path, "DESC", found)
-    return [JournalRecord(execution_id, seq, found[execution_id, seq]) for execution_id, seq in sorted(found)], position
+    return [record for at in sorted(found) for record in found[at]], position
 
 
-def _read(path: Path, order: str, found: dict[tuple[str, int], bytes]) -> None:
-    """Read rows in one direction until the file gives no more."""
+def _read(path: Path, order: str, found: dict[int, list[JournalRecord]]) -> None:
+    """Read segments in one direction until the file gives no more."""
+    connection = sqlite3.connect(path)
     try:
-        connection = sqlite3.connect(path)
-        try:
-            query = f"SELECT execution_id, seq, data FROM journal_records ORDER BY rowid {order}"
-            for execution_id, seq, data in connection.execute(query):
-                found[execution_id, seq] = bytes(data)
-        finally:
-            connection.close()
-    except (sqlite3.DatabaseError, TypeError):
+        query = f"SELECT position, data FROM journal_segments ORDER BY rowid {order}"
+        for position, data in connection.execute(query):
+            found[position] = unpack_segment(bytes(data))
+    except (sqlite3.DatabaseError, orjson.JSONDecodeError, TypeError):
         # The end of what is readable; how far it was is what the caller reports.
         return
+    finally:
+        connection.close()
