@@ -133,6 +133,9 @@ class HttpClient:
         query = {"item": str(item)} if item is not None else {}
         return await self._ask("GET", f"/executions/{_part(execution_id)}/nodes/{_part(node_id)}/output", query=query)
 
+    async def checkpoint(self, execution_id: str) -> JsonObject:
+        return await self._ask_object("GET", f"/executions/{_part(execution_id)}/checkpoint")
+
     async def list_executions(
         self,
         *,

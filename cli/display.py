@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
@@ -17,7 +18,7 @@ from offbook.workflows.values import JsonObject
 BAR_WIDTH = 24
 TEXT_LINES = 6
 THOUGHT_LINES = 3
-LINE_WIDTH = 110
+LINE_WIDTH = 76
 ITEM_TEXT = 48
 MAX_ITEMS = 8
 """Running items that are shown for one foreach."""
@@ -136,7 +137,7 @@ def _tail(text: str, lines: int, width: int) -> str:
     """Return the end of a text, in so many lines of so many characters at most."""
     found: list[str] = []
     for paragraph in reversed(text.rstrip().splitlines() or [""]):
-        pieces = [paragraph[start : start + width] for start in range(0, len(paragraph), width)] or [""]
+        pieces = textwrap.wrap(paragraph, width) or [""]
         found = pieces[-(lines - len(found)) :] + found
         if len(found) >= lines:
             break

@@ -1,0 +1,1 @@
+"""The example workflows, played through a real engine by the scripted provider."""
