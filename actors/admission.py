@@ -37,6 +37,10 @@ class Admission:
         self._queue.append(execution_id)
         return False
 
+    def has(self, execution_id: str) -> bool:
+        """Whether it has a place."""
+        return execution_id in self._live
+
     def force(self, execution_id: str) -> None:
         """Take a place beyond the limit: a resume or restart is not turned away."""
         self._live.add(execution_id)

@@ -58,6 +58,14 @@ class Entry:
     def user_id(self) -> str | None:
         return self.run.user.id if self.run.user else None
 
+    def turn_awaited(self) -> BeginExecution | None:
+        """Return how it is to go on if it was taken up and has not begun; None if it has, or is a new one."""
+        begin, run = self.begin, self.run
+        if begin is None:
+            return None
+        taken_up = run.status is ExecutionStatus.RECOVERING and run.epoch <= begin.epoch
+        return begin if taken_up or run.epoch < begin.epoch else None
+
     def matches(self, where: ExecutionFilter) -> bool:
         run = self.run
         plan = run.plan

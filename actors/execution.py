@@ -42,6 +42,7 @@ from offbook.actors.messages import (
     StatusChanged,
     StoreWrite,
     SupervisorMessage,
+    TakeUpExecution,
     WriteDone,
     WriteFailed,
 )
@@ -89,9 +90,10 @@ from offbook.workflows.messages import (
     ResumeRequested,
     RunMessage,
     SignalReceived,
+    TakenUp,
     TimerFired,
 )
-from offbook.workflows.records import ClaimExecution, InsertExecution, SaveState, Write
+from offbook.workflows.records import ClaimExecution, DeleteExecution, InsertExecution, SaveState, Write
 from offbook.workflows.run import Run
 from offbook.workflows.states import Durability, ExecutionStatus
 from offbook.workflows.status import StatusContext, status_payload
@@ -103,6 +105,8 @@ LAG_SECONDS = 0.05
 """How far the journal may be behind an execution in `async` before nothing new starts until it has caught up."""
 
 _STARTS = (StartNode, DecideEdges, ExpandItems)
+_OPENINGS = (Recovered, TakenUp, ResumeRequested)
+"""Messages that may open an epoch."""
 _ANSWERED = (SignalReceived, CancelRequested, PauseRequested, ResumeRequested)
 """Messages whose sender is answered once they are on disk."""
 
@@ -153,10 +157,21 @@ class ExecutionActor(LoopActor):
         self._rest_waiters: list[LoopFuture] | None = None
         self._pending: LoopFuture | None = None
         """Who waits for the insert or claim that is under way."""
+        self._resuming: ResumeRequested | None = None
+        """What happens once the claim that is under way is stored."""
+        self._refused_claim = 0
+        """The epoch of a claim that was given up while the database was away, and may be stored all the same."""
+        self._deferred: list[tuple[str, CancelRequested | PauseRequested, LoopFuture]] = []
+        """Commands that came while a claim was under way."""
         self._begin = False
         self._timer: asyncio.TimerHandle | None = None
         self._inserted = inserted
         self._saved = saved
+        self._veiled_until = 0
+        """The record that opened this epoch: until it is on disk nothing of the epoch is shown."""
+        self._veiled: list[tuple[int | None, LoopFuture]] = []
+        self._last_save = 0
+        """Which save has the state as it is now; those before it do not make it stored."""
         self._gauge = JournalGauge(run.journal_seq) if around.journal is not None else None
         self._saved_seq = run.journal_seq
         """The last record that is in the database too."""
@@ -207,12 +222,15 @@ class ExecutionActor(LoopActor):
                 return self._signal(message)
             case InterruptExecution():
                 return self._interrupt(message)
+            case TakeUpExecution():
+                return self._take_up(message)
             case CutOffExecution():
                 return self._apply(CutOff(self._around.clock()))
             case GiveUpExecution():
                 return self._give_up(message)
             case (
                 Recovered()
+                | TakenUp()
                 | CutOff()
                 | SignalReceived()
                 | CancelRequested()
@@ -247,7 +265,10 @@ class ExecutionActor(LoopActor):
         self._resolve_changes(everything=True)
         waiters, self._rest_waiters = self._rest_waiters, None
         unanswered, self._unanswered = self._unanswered, []
-        for future in [*(waiters or ()), *(each[1] for each in unanswered)]:
+        veiled, self._veiled = self._veiled, []
+        deferred, self._deferred = self._deferred, []
+        left = [*(waiters or ()), *(each[1] for each in unanswered), *(each[1] for each in veiled)]
+        for future in [*left, *(each[2] for each in deferred)]:
             future.set_exception((ActorDeadError, ActorDeadError(f"{self} not found"), None))
 
     # What happens to the run
@@ -264,6 +285,8 @@ class ExecutionActor(LoopActor):
         effects = run.apply(message)
         self._body = None
         hold = self._record(message)
+        if type(message) in _OPENINGS and self._gauge is not None and run.epoch > 1:
+            self._veiled_until = run.journal_seq
         for effect in effects:
             if hold and isinstance(effect, _STARTS):
                 self._held.append((hold, effect))
@@ -347,7 +370,7 @@ class ExecutionActor(LoopActor):
         gauge.appended = seq
         behind = seq - gauge.confirmed > LAG_RECORDS or now - gauge.since > LAG_SECONDS
         wait = run.durability == Durability.SYNC or (run.durability == Durability.ASYNC and behind)
-        notify = wait or isinstance(message, _ANSWERED)
+        notify = wait or isinstance(message, _ANSWERED) or (type(message) in _OPENINGS and run.epoch > 1)
         journal.tell(AppendRecord(run.execution_id, seq, message, gauge, self.actor_ref if notify else None))
         return seq if wait else 0
 
@@ -361,6 +384,15 @@ class ExecutionActor(LoopActor):
                 self._held.append((seq, effect))
         self._answer(message.seq, on_disk=message.recorded)
         self._body = None
+        if self._veiled and message.seq >= self._veiled_until:
+            self._unveil()
+
+    def _unveil(self) -> None:
+        """Answer those who asked before what they would be shown was on disk."""
+        self._veiled_until = 0
+        veiled, self._veiled = self._veiled, []
+        for since, future in veiled:
+            future.set(self._status(since))
 
     def _answer(self, seq: int, *, on_disk: bool) -> None:
         unanswered, self._unanswered = self._unanswered, []
@@ -421,7 +453,9 @@ class ExecutionActor(LoopActor):
     def _save(self) -> None:
         self._saved = False
         self._cancel_timer()
-        self._around.persistence.tell(StoreWrite(save_of(self._run), self.actor_ref, keep_trying=True))
+        save = save_of(self._run)
+        self._last_save = save.save
+        self._around.persistence.tell(StoreWrite(save, self.actor_ref, keep_trying=True))
 
     def _written(self, message: WriteDone) -> None:
         match message.write:
@@ -432,22 +466,31 @@ class ExecutionActor(LoopActor):
             case SaveState(epoch=epoch):
                 if message.result.applied:
                     self._forget_records(message.write.state["journal_seq"])
-                if message.result.applied and epoch == self._run.epoch:
+                if message.result.applied and epoch == self._run.epoch and message.write.save == self._last_save:
                     self._saved = True
-                    self._run.revision += 1
+                    self._run.revision = max(self._run.revision, message.write.state["revision"])
                     self._body = None
                     self._resolve_changes(everything=True)
                     self._resolve_rest()
                     self._tell_supervisor(ExecutionSaved(self._run.execution_id))
                 elif not message.result.applied:
-                    self._refuse("stale-write", f"epoch {epoch}")
-                    logger.error(
-                        "state refused as stale: another worker has this execution",
-                        execution_id=self._run.execution_id,
-                        epoch=epoch,
-                    )
+                    self._fenced(epoch)
             case _:
                 logger.error("unexpected write", write=type(message.write).__name__)
+
+    def _fenced(self, epoch: int) -> None:
+        """A later epoch is stored than that of a save: by a claim of our own that we hold for refused, or by others."""
+        run = self._run
+        self._refuse("stale-write", f"epoch {epoch}")
+        if epoch != run.epoch or not run.status.at_rest:
+            return
+        if self._refused_claim > run.epoch:
+            self._apply(TakenUp(self._refused_claim + 1, self._around.clock()))
+            return
+        logger.error("state refused as stale: another worker has this execution", execution_id=run.execution_id)
+        if self._around.journal is not None:
+            self._around.journal.tell(ForgetRecords(run.execution_id, run.journal_seq))
+        self._tell_supervisor(ExecutionDiscarded(run.execution_id))
 
     def _forget_records(self, through: int) -> None:
         journal, gauge = self._around.journal, self._gauge
@@ -484,16 +527,18 @@ class ExecutionActor(LoopActor):
 
     def _claimed(self, message: WriteDone) -> None:
         run, future = self._run, self._take_pending()
+        resuming, self._resuming = self._resuming, None
+        assert resuming is not None
         if not message.result.applied:
             refusal = NotResumable(run.execution_id, run.status, "another worker has it")
             future.set_exception((NotResumable, refusal, None))
             self._tell_supervisor(ExecutionDiscarded(run.execution_id))
             return
         run.db_writes += 1
-        self._body = None
+        self._apply(resuming)
         _pass_value(self._answer_when_recorded(run.epoch, strict=False), future)
-        if run.status is ExecutionStatus.RECOVERING:
-            self._apply(Recovered(run.epoch, self._around.clock()))
+        self._apply(Recovered(run.epoch, self._around.clock()))
+        self._hear_deferred()
 
     def _not_written(self, message: WriteFailed) -> None:
         if isinstance(message.write, SaveState):
@@ -501,8 +546,26 @@ class ExecutionActor(LoopActor):
             logger.error("state cannot be stored", execution_id=self._run.execution_id, why=str(message.error))
             return
         future = self._take_pending()
+        self._resuming = None
+        if isinstance(message.write, ClaimExecution):
+            self._refused_claim = message.write.epoch
+        if isinstance(message.write, InsertExecution):
+            # Whether it was committed may be unknown, and its sender hears that nothing was started.
+            undo = DeleteExecution(self._run.execution_id)
+            self._around.persistence.tell(StoreWrite(undo, None, keep_trying=True))
+            self._tell_supervisor(ExecutionDiscarded(self._run.execution_id))
         future.set_exception((type(message.error), message.error, None))
-        self._tell_supervisor(ExecutionDiscarded(self._run.execution_id))
+        self._hear_deferred()
+
+    def _hear_deferred(self) -> None:
+        deferred, self._deferred = self._deferred, []
+        for name, message, future in deferred:
+            try:
+                answer = self._command(name, message)
+            except CommandRefused as refused:
+                future.set_exception((CommandRefused, refused, None))
+            else:
+                _pass_value(answer, future)
 
     def _take_pending(self) -> LoopFuture:
         future, self._pending = self._pending, None
@@ -511,8 +574,13 @@ class ExecutionActor(LoopActor):
 
     # What callers ask
 
-    def _status(self, since: int | None) -> StatusAnswer:
-        run = self._run
+    def _status(self, since: int | None) -> StatusAnswer | LoopFuture:
+        run, gauge = self._run, self._gauge
+        if self._veiled_until and gauge is not None:
+            if gauge.confirmed < self._veiled_until and not gauge.lost and not self._around.journal_fault():
+                self._veiled.append((since, future := LoopFuture()))
+                return future
+            self._veiled_until = 0
         if since is not None:
             payload = status_payload(run, self._context(), since)
             return StatusAnswer(orjson.dumps(payload), run.revision)
@@ -575,19 +643,29 @@ class ExecutionActor(LoopActor):
             raise ExecutionUserMissing(run.execution_id)
         if message.user is not None and message.user.id != run.user.id:
             raise Forbidden(run.execution_id, "it runs on behalf of another user, and is resumed only for that one")
-        future: LoopFuture = LoopFuture()
+        if self._resuming is not None and self._pending is not None:
+            # It is about to: the same answer, and no second run.
+            return self._pending
         if not run.status.at_rest:
-            # It goes on already: the same answer, and no second run.
+            future: LoopFuture = LoopFuture()
             future.set(run.epoch)
             return future
+        if not run.status.resumable:
+            raise NotResumable(run.execution_id, run.status)
         epoch = run.epoch + 1
-        self._apply(ResumeRequested(epoch, self._around.clock(), message.guidance, message.user))
+        # Nothing changes before the claim is stored: if it is not, this is still at rest, as it was.
+        self._resuming = ResumeRequested(epoch, self._around.clock(), message.guidance, message.user)
         claim = ClaimExecution(run.execution_id, epoch, self._around.worker_id, ExecutionStatus.RUNNING.value)
         return self._write_and_wait(claim)
 
     def _command(self, name: str, message: CancelRequested | PauseRequested) -> LoopFuture:
+        if self._resuming is not None:
+            # It is for what goes on once the claim is stored.
+            self._deferred.append((name, message, future := LoopFuture()))
+            return future
         try:
-            self._apply(message)
+            if not self._run.has_heard(message):
+                self._apply(message)
         except IllegalTransition:
             run = self._run
             raise CommandRefused(run.execution_id, name, run.status, "there is nothing left to stop") from None
@@ -612,17 +690,21 @@ class ExecutionActor(LoopActor):
             self._apply(InterruptRequested(self._around.clock(), message.abort))
 
     def _go_on(self, message: BeginExecution) -> None:
-        status, now = self._run.status, self._around.clock()
-        if status is ExecutionStatus.INTERRUPTED and self._saved:
-            # The worker that it ran on went away in good order, and is back.
-            self._saved = False
-            self._apply(ResumeRequested(message.epoch, now))
-            status = self._run.status
-        if not status.at_rest:
-            self._apply(Recovered(message.epoch, now, message.lost))
+        if not self._run.status.at_rest:
+            self._apply(Recovered(message.epoch, self._around.clock(), message.lost))
         elif not self._saved:
             # The actor before this one came to rest and crashed before it knew that it was stored.
             self._save()
+
+    def _take_up(self, message: TakeUpExecution) -> None:
+        run, now = self._run, self._around.clock()
+        if message.epoch <= run.epoch:
+            return
+        if message.resume and run.status.at_rest:
+            self._saved = False
+            self._apply(ResumeRequested(message.epoch, now))
+        else:
+            self._apply(TakenUp(message.epoch, now))
 
     def _give_up(self, message: GiveUpExecution) -> None:
         if self._run.status.at_rest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import assert_never
 
 from loguru import logger
@@ -22,13 +23,7 @@ class JournalActor(RelayedActor):
         self._group = group
 
     def take(self, message: JournalMessage) -> None:
-        match message:
-            case AppendRecord():
-                self._append(message)
-            case ForgetRecords():
-                self._group.forget(message.execution_id, message.through)
-            case _:
-                assert_never(message)
+        gather(self._group, message)
 
     def flush(self) -> float | None:
         was_well = self._group.last_error is None
@@ -39,15 +34,24 @@ class JournalActor(RelayedActor):
             logger.info("journal can be written again")
         return delay
 
-    def _append(self, message: AppendRecord) -> None:
-        reply_to = message.reply_to
-        notify = None
-        if reply_to is not None:
 
-            def notify(seq: int, recorded: bool) -> None:
-                try:
-                    reply_to.tell(RecordConfirmed(seq, recorded))
-                except ActorDeadError:
-                    logger.debug("nobody waits for this record any more", execution_id=message.execution_id)
+def gather(group: GroupJournal, message: JournalMessage) -> None:
+    """Add a record to a group, or have records forgotten; whoever wants to know is told when it is on disk."""
+    match message:
+        case AppendRecord(reply_to=None):
+            group.append(message.execution_id, message.seq, message.message, message.gauge, None)
+        case AppendRecord():
+            notify = partial(_confirm, message)
+            group.append(message.execution_id, message.seq, message.message, message.gauge, notify)
+        case ForgetRecords():
+            group.forget(message.execution_id, message.through)
+        case _:
+            assert_never(message)
 
-        self._group.append(message.execution_id, message.seq, message.message, message.gauge, notify)
+
+def _confirm(message: AppendRecord, seq: int, recorded: bool) -> None:
+    assert message.reply_to is not None
+    try:
+        message.reply_to.tell(RecordConfirmed(seq, recorded))
+    except ActorDeadError:
+        logger.debug("nobody waits for this record any more", execution_id=message.execution_id)

@@ -48,7 +48,10 @@ class GiveUpExecution:
 
 @dataclass(frozen=True, slots=True)
 class GetStatus:
-    """Anybody to an execution: asked, answers a StatusAnswer; with `since`, only what changed after it."""
+    """Anybody to an execution: asked, answers a StatusAnswer; with `since`, only what changed after it.
+
+    A future of it while the epoch that would be shown is not on disk: a crash must not have it begin again.
+    """
 
     since: int | None = None
 
@@ -119,6 +122,15 @@ class InterruptExecution:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeUpExecution:
+    """Supervisor to an execution whose process went away: open this epoch; `BeginExecution` says when to go on."""
+
+    epoch: int
+    resume: bool = False
+    """Whether it is at rest and is to go on all the same: it was interrupted, or its resume was stored."""
+
+
+@dataclass(frozen=True, slots=True)
 class CutOffExecution:
     """Supervisor to an execution whose process went away, where nothing goes on by itself: wait for a resume."""
 
@@ -164,6 +176,7 @@ ExecutionMessage: TypeAlias = (
     | GetOutput
     | GetRun
     | InterruptExecution
+    | TakeUpExecution
     | CutOffExecution
     | RecordConfirmed
     | WriteDone
@@ -204,6 +217,8 @@ class ExecutionLoaded:
     error: Exception | None = None
     records: int = 0
     """The last record that the journal has of it."""
+    claimed: int = 0
+    """The epoch of a resume that the database has and that was never begun; 0 if there is none."""
     unsaved: bool = False
     """Whether the records brought it to rest, and the database does not know."""
     lost: str = ""

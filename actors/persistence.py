@@ -19,25 +19,7 @@ class PersistenceActor(RelayedActor):
         self._log = logger.bind(actor="persistence")
 
     def take(self, message: StoreWrite) -> None:
-        write, reply_to = message.write, message.reply_to
-
-        def reply(answer: WriteDone | WriteFailed) -> None:
-            if reply_to is None:
-                return
-            try:
-                reply_to.tell(answer)
-            except ActorDeadError:
-                self._log.debug("nobody waits for this write any more", write=type(write).__name__)
-
-        def fail(error: Exception) -> None:
-            reply(WriteFailed(write, error))
-
-        self._group.add(
-            write,
-            on_done=lambda result: reply(WriteDone(write, result)),
-            on_refused=None if message.keep_trying else fail,
-            on_error=fail,
-        )
+        gather(self._group, message)
 
     def flush(self) -> float | None:
         delay = self._group.flush()
@@ -49,3 +31,26 @@ class PersistenceActor(RelayedActor):
                 why=str(self._group.last_error),
             )
         return delay
+
+
+def gather(group: GroupCommit, message: StoreWrite) -> None:
+    """Add a write to a group; its sender is told what became of it."""
+    write, reply_to = message.write, message.reply_to
+
+    def reply(answer: WriteDone | WriteFailed) -> None:
+        if reply_to is None:
+            return
+        try:
+            reply_to.tell(answer)
+        except ActorDeadError:
+            logger.debug("nobody waits for this write any more", write=type(write).__name__)
+
+    def fail(error: Exception) -> None:
+        reply(WriteFailed(write, error))
+
+    group.add(
+        write,
+        on_done=lambda result: reply(WriteDone(write, result)),
+        on_refused=None if message.keep_trying else fail,
+        on_error=fail,
+    )

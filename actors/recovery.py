@@ -12,7 +12,7 @@ from offbook.actors.messages import ExecutionLoaded, ExecutionsLoaded, Unfinishe
 from offbook.workflows.errors import OffbookError, StorageUnavailable
 from offbook.workflows.messages import CutOff
 from offbook.workflows.records import ExecutionReader, JournalRecord, JournalStore, StoredExecution
-from offbook.workflows.recovery import rebuild
+from offbook.workflows.recovery import claimed_epoch, rebuild
 from offbook.workflows.run import Run
 from offbook.workflows.states import Durability
 
@@ -93,8 +93,9 @@ class WorkerRecovery:
         lost = ""
         if run.durability == Durability.EXIT and not run.status.at_rest:
             lost = "checkpoint" if stored.state is not None else "beginning"
+        claimed = claimed_epoch(stored, run)
         unsaved = run.status.at_rest and run.journal_seq > saved_seq
-        return ExecutionLoaded(execution_id, run, records=last, unsaved=unsaved, lost=lost)
+        return ExecutionLoaded(execution_id, run, records=last, claimed=claimed, unsaved=unsaved, lost=lost)
 
     def _records(self, execution_ids: list[str]) -> list[JournalRecord]:
         if self._journal is None:

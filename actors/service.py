@@ -177,6 +177,8 @@ class ExecutionService:
                 await self._wait_for_change(ref, since, wait)
             async with asyncio.timeout(ASK_TIMEOUT):
                 answer = await ref.ask(GetStatus(since), block=False)
+                while isinstance(answer, LoopFuture):
+                    answer = await answer
         except ActorDeadError:
             # It crashed or was evicted between the look-up and the answer.
             entry = self._directory.find(execution_id)

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Protocol, assert_never
 
 from loguru import logger
-from pykka import ActorRef
+from pykka import ActorDeadError, ActorRef
 
 from offbook.actors.admission import Admission
 from offbook.actors.directory import Entry, ExecutionDirectory
@@ -30,6 +30,7 @@ from offbook.actors.messages import (
     ExecutionCrashed,
     ExecutionDiscarded,
     ExecutionLoaded,
+    ExecutionMessage,
     ExecutionSaved,
     ExecutionsLoaded,
     ForgetRecords,
@@ -49,6 +50,7 @@ from offbook.actors.messages import (
     StatusChanged,
     StoreWrite,
     SupervisorMessage,
+    TakeUpExecution,
     UnfinishedFound,
     WriteDone,
     WriteFailed,
@@ -258,6 +260,10 @@ class Supervisor(LoopActor):
             return
         before, entry.status = entry.status, message.status
         entry.saved = False
+        if before.at_rest and not message.status.at_rest:
+            # A resume is not turned away.
+            self._admission.force(entry.execution_id)
+            self._rested.pop(entry.execution_id, None)
         if message.status.at_rest and not before.at_rest:
             logger.info("execution at rest", execution_id=entry.execution_id, status=message.status.value)
             self._leave(entry.execution_id)
@@ -269,7 +275,7 @@ class Supervisor(LoopActor):
             if entry is None or entry.ref is None or entry.status not in _NOT_BEGUN:
                 self._admission.leave(following)
                 continue
-            entry.ref.tell(entry.begin or BeginExecution(entry.run.epoch))
+            self._tell(entry, entry.begin or BeginExecution(entry.run.epoch))
 
     def _saved(self, message: ExecutionSaved) -> None:
         entry = self._directory.find(message.execution_id)
@@ -347,11 +353,12 @@ class Supervisor(LoopActor):
             raise Draining
         execution_id = command.execution_id
         entry = self._directory.find(execution_id)
-        if entry is not None and entry.ref is not None:
-            return self._command(entry, entry.ref, command)
+        held = self._held.get(execution_id)
+        if held is None and entry is not None and entry.ref is not None:
+            return self._answer_of(entry.ref, command)
         future = LoopFuture()
-        if execution_id in self._held:
-            self._held[execution_id].append((command, future))
+        if held is not None:
+            held.append((command, future))
             return future
         self._held[execution_id] = [(command, future)]
         if entry is None:
@@ -363,12 +370,6 @@ class Supervisor(LoopActor):
         held = message.loaded[0]
         self._tell_self(ExecutionLoaded(held.execution_id, None, message.error) if message.error else held)
 
-    def _command(self, entry: Entry, ref: ActorRef[Any], command: Command) -> LoopFuture:
-        if isinstance(command, ResumeExecution) and entry.status.resumable:
-            self._admission.force(entry.execution_id)
-            self._rested.pop(entry.execution_id, None)
-        return self._answer_of(ref, command)
-
     def _loaded(self, message: ExecutionLoaded) -> None:
         run = message.run
         if run is None:
@@ -376,25 +377,28 @@ class Supervisor(LoopActor):
             for _, future in self._held.pop(message.execution_id, ()):
                 future.set_exception((type(error), error, None))
             return
-        self._release(self._directory.find(message.execution_id) or self._take_in(message, run))
+        entry = self._directory.find(message.execution_id) or self._take_in(message, run)
+        if entry.ref is not None:
+            self._release(entry, entry.ref)
 
-    def _release(self, entry: Entry) -> None:
+    def _release(self, entry: Entry, ref: ActorRef[Any]) -> None:
         """Pass on the commands that waited for this execution's actor."""
-        assert entry.ref is not None
         for command, future in self._held.pop(entry.execution_id, ()):
-            _pass_on(self._command(entry, entry.ref, command), future)
+            _pass_on(self._answer_of(ref, command), future)
 
     def _take_in(self, loaded: ExecutionLoaded, run: Run) -> Entry:
         """Take an execution that was stored into memory: one at rest as it is, one that was live goes on."""
         run.db_reads += 1
-        if not run.status.at_rest or (run.status is ExecutionStatus.INTERRUPTED and self._goes_on):
+        resumes = self._goes_on and (run.status is ExecutionStatus.INTERRUPTED or loaded.claimed)
+        if not run.status.at_rest or resumes:
             return self._take_up(loaded, run)
         if loaded.unsaved:
-            # It had come to rest, and its process went away before that was stored.
+            # It had come to rest, and its process went away before that was stored. What was streamed then was
+            # shown, and is not in the journal: what is shown from here on is of a new epoch.
             entry = self._spawn(run, inserted=True, saved=False)
             entry.accepted = True
             assert entry.ref is not None
-            entry.ref.tell(BeginExecution(run.epoch))
+            entry.ref.tell(TakeUpExecution(run.epoch + 1))
             return entry
         if loaded.records and self._around.journal is not None:
             self._around.journal.tell(ForgetRecords(run.execution_id, loaded.records))
@@ -407,17 +411,19 @@ class Supervisor(LoopActor):
 
     def _take_up(self, loaded: ExecutionLoaded, run: Run) -> Entry:
         """Take in an execution that had not finished: it goes on when there is a place for it."""
-        entry = self._spawn(run, inserted=True, saved=run.status is ExecutionStatus.INTERRUPTED)
+        entry = self._spawn(run, inserted=True, saved=run.status.at_rest)
         entry.accepted = True
         assert entry.ref is not None
         if not self._goes_on:
             entry.ref.tell(CutOffExecution())
             return entry
         entry.status = ExecutionStatus.RECOVERING
-        entry.begin = BeginExecution(run.epoch + 1, loaded.lost)
+        epoch = max(run.epoch, loaded.claimed) + 1
+        entry.begin = BeginExecution(epoch, loaded.lost)
+        entry.ref.tell(TakeUpExecution(epoch, resume=True))
         if self._admission.enter(run.execution_id, bounded=False):
             entry.ref.tell(entry.begin)
-        logger.info("execution taken up again", execution_id=run.execution_id, epoch=run.epoch + 1)
+        logger.info("execution taken up again", execution_id=run.execution_id, epoch=entry.begin.epoch)
         return entry
 
     # What was live when this worker's process went away
@@ -457,6 +463,9 @@ class Supervisor(LoopActor):
             self._directory.recovering.pop(loaded.execution_id, None)
             if loaded.execution_id not in self._directory:
                 self._recover(loaded)
+            entry = self._directory.find(loaded.execution_id)
+            if entry is not None and entry.ref is not None:
+                self._release(entry, entry.ref)
             for future in self._adopting.pop(loaded.execution_id, ()):
                 future.set(loaded.execution_id in self._directory)
         if message.loaded and not self._directory.recovering:
@@ -539,16 +548,39 @@ class Supervisor(LoopActor):
         entry = self._directory.find(execution_id)
         if entry is None or entry.ref is not None:
             return
-        entry = self._spawn(entry.run, inserted=True, saved=entry.saved)
+        turn = entry.turn_awaited()
+        entry = self._spawn(entry.run, inserted=True, saved=entry.saved or turn is not None)
         assert entry.ref is not None
         if entry.poisoned:
             reason = f"its actor crashed {len(entry.crashes)} times: {entry.last_reason}"
             entry.ref.tell(GiveUpExecution(reason))
+        elif turn is not None:
+            self._await_turn_again(entry, entry.ref, turn)
+        elif entry.run.status.at_rest:
+            self._rest_again(entry, entry.ref)
         elif self._draining is not None:
-            self._interrupt(entry)
+            entry.ref.tell(CutOffExecution())
         else:
             entry.ref.tell(BeginExecution(entry.run.epoch + 1))
-        self._release(entry)
+        self._release(entry, entry.ref)
+
+    def _await_turn_again(self, entry: Entry, ref: ActorRef[Any], begin: BeginExecution) -> None:
+        """It had been taken up, and crashed before it went on."""
+        entry.status = ExecutionStatus.RECOVERING
+        ref.tell(TakeUpExecution(begin.epoch, resume=True))
+        if self._draining is not None:
+            ref.tell(CutOffExecution())
+        elif self._admission.has(entry.execution_id):
+            ref.tell(begin)
+
+    def _rest_again(self, entry: Entry, ref: ActorRef[Any]) -> None:
+        """What was at rest when its actor crashed only has to be stored, if it is not."""
+        if not entry.saved:
+            ref.tell(BeginExecution(entry.run.epoch))
+            return
+        self._rested[entry.execution_id] = entry.rested_at
+        self._finish_drain(entry.execution_id)
+        self._arm_eviction()
 
     def _plan_auto_resume(self, entry: Entry) -> None:
         policy = entry.run.plan.workflow.restart
@@ -566,7 +598,7 @@ class Supervisor(LoopActor):
             return
         if entry.status is not ExecutionStatus.FAILED:
             return
-        self._command(entry, entry.ref, ResumeExecution(message.execution_id))
+        self._answer_of(entry.ref, ResumeExecution(message.execution_id))
 
     # The worker goes away
 
@@ -589,8 +621,17 @@ class Supervisor(LoopActor):
             self._interrupt(entry)
 
     def _interrupt(self, entry: Entry) -> None:
-        if entry.accepted and entry.ref is not None and not entry.status.at_rest:
-            entry.ref.tell(InterruptExecution(self._abort_calls))
+        if entry.accepted and not entry.status.at_rest:
+            self._tell(entry, InterruptExecution(self._abort_calls))
+
+    def _tell(self, entry: Entry, message: ExecutionMessage) -> None:
+        """Tell an execution; one that has just crashed is told anew what it is to do when it is restarted."""
+        if entry.ref is None:
+            return
+        try:
+            entry.ref.tell(message)
+        except ActorDeadError:
+            logger.debug("execution crashed before it was told", execution_id=entry.execution_id)
 
     def _finish_drain(self, execution_id: str | None = None) -> None:
         if self._draining is None or self._draining.done():

@@ -22,6 +22,7 @@ from offbook.workflows.messages import (
     ResumeRequested,
     RunMessage,
     SignalReceived,
+    TakenUp,
     TimerFired,
 )
 from offbook.workflows.values import ExecutionUser, JsonObject, NodeError, Usage
@@ -30,6 +31,7 @@ _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
         Recovered,
+        TakenUp,
         CutOff,
         NodeFinished,
         NodeFailed,
@@ -46,7 +48,7 @@ _KINDS: dict[str, type[Any]] = {
     )
 }
 
-COMMANDS = (SignalReceived, CancelRequested, PauseRequested, ResumeRequested, Recovered, CutOff)
+COMMANDS = (SignalReceived, CancelRequested, PauseRequested, ResumeRequested, Recovered, TakenUp, CutOff)
 """What is recorded in every mode: somebody was told that it was accepted, or it opens an epoch."""
 
 

@@ -23,8 +23,16 @@ class Recovered:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenUp:
+    """Supervisor to a run whose process went away: you are in memory again, in a new epoch; wait for your turn."""
+
+    epoch: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class CutOff:
-    """Supervisor to a run whose process went away: nothing is in flight, and nothing starts without a resume."""
+    """Supervisor to a run whose actor or process went away: nothing is in flight; come to rest."""
 
     at: float
 
@@ -183,6 +191,7 @@ class CrashedForGood:
 
 RunMessage: TypeAlias = (
     Recovered
+    | TakenUp
     | CutOff
     | NodeFinished
     | NodeFailed

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from offbook.workflows.checkpoint import base_run
 from offbook.workflows.errors import IllegalTransition, NotResumable, StaleMessage
 from offbook.workflows.message_codec import RecordUnreadable, decode
-from offbook.workflows.messages import ResumeRequested, SignalReceived
+from offbook.workflows.messages import SignalReceived
 from offbook.workflows.plan import Plan
 from offbook.workflows.records import JournalRecord, StoredExecution
 from offbook.workflows.run import Run
@@ -27,16 +27,18 @@ class Folded:
 
 
 def rebuild(stored: StoredExecution, plan: Plan, records: Sequence[JournalRecord]) -> tuple[Run, Folded]:
-    """Build the run that a stored execution had become when its process went away: live, unless it had ended."""
+    """Build the run that a stored execution had become when its process went away: live, unless it was at rest."""
     run = base_run(stored, plan)
     folded = fold(run, records)
-    claimed = not ExecutionStatus(stored.status).at_rest and stored.epoch > run.epoch
-    if claimed and run.status.resumable:
-        # Its resume was stored, but not yet recorded.
-        run.apply(ResumeRequested(stored.epoch, run.now))
     if not run.status.at_rest:
         run.status = ExecutionStatus.RECOVERING
     return run, folded
+
+
+def claimed_epoch(stored: StoredExecution, run: Run) -> int:
+    """Return the epoch of a resume that was stored and never begun; 0 if there is none."""
+    claimed = not ExecutionStatus(stored.status).at_rest and stored.epoch > run.epoch
+    return stored.epoch if claimed and run.status.resumable else 0
 
 
 def fold(run: Run, records: Sequence[JournalRecord]) -> Folded:

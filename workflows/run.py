@@ -32,6 +32,7 @@ from offbook.workflows.messages import (
     ResumeRequested,
     RunMessage,
     SignalReceived,
+    TakenUp,
     TimerFired,
 )
 from offbook.workflows.plan import PlanNode
@@ -76,20 +77,20 @@ class Run(RunState):
         if self.status.at_rest:
             raise IllegalTransition(self.execution_id, self.status, "going on without a resume")
         if message.epoch > self.epoch:
-            self._open_epoch(message.epoch)
-            before = self.receipt
-            self.receipt = self._new_receipt()
-            self.receipt.repeated_calls = before.repeated_calls if before else 0
+            self._go_on_in(message.epoch)
         if message.lost:
             self.receipt = self.receipt or Receipt()
             self.receipt.went_back_to = message.lost
-        self.stopping = None
         self.status = ExecutionStatus.RUNNING
         if self.started_at is None:
             self.started_at = self.now
         self._next_timer = None
         self._forget_calls()
         self.index_works()
+        if self.stopping not in (None, ExecutionStatus.INTERRUPTED):
+            # It was on its way to rest, by a command that was accepted or a failure; now nothing keeps it.
+            return
+        self.stopping = None
         for node, work in zip(self.plan.nodes, self.works, strict=True):
             if work.settled(node.continue_on_error):
                 continue
@@ -100,13 +101,39 @@ class Run(RunState):
             elif work.status is NodeStatus.PENDING and not self._missing[node.index]:
                 self._ready.append(node.index)
 
+    def has_heard(self, message: CancelRequested | PauseRequested) -> bool:
+        """Whether a command asks for what happens already."""
+        if isinstance(message, CancelRequested):
+            return self.stopping is ExecutionStatus.CANCELLED
+        ending = self.stopping in (ExecutionStatus.PAUSED, ExecutionStatus.CANCELLED, ExecutionStatus.FAILED)
+        return self.status is ExecutionStatus.PAUSED or (ending and not self.status.at_rest)
+
+    def _taken_up(self, message: TakenUp, effects: list[Effect]) -> None:
+        if message.epoch <= self.epoch:
+            raise StaleMessage(f"epoch {message.epoch} of execution {self.execution_id} has passed")
+        self._go_on_in(message.epoch)
+        if not self.status.at_rest:
+            self.status = ExecutionStatus.RECOVERING
+            self._forget_calls()
+        elif self.status is ExecutionStatus.COMPLETED:
+            effects.append(SaveOutcome())
+        else:
+            effects.append(SaveCheckpoint())
+
+    def _go_on_in(self, epoch: int) -> None:
+        """Open an epoch in which this run goes on where it was left: what is shown from here on is newer."""
+        self._open_epoch(epoch)
+        before = self.receipt
+        self.receipt = self._new_receipt()
+        self.receipt.repeated_calls = before.repeated_calls if before else 0
+
     def _cut_off(self, message: CutOff, effects: list[Effect]) -> None:
         if self.status.at_rest:
             raise IllegalTransition(self.execution_id, self.status, "being cut off")
         self._forget_calls()
-        self.stopping = None
         self._next_timer = None
-        self.status = ExecutionStatus.INTERRUPTED
+        self.status = ExecutionStatus.RUNNING
+        self.stopping = self.stopping or ExecutionStatus.INTERRUPTED
 
     def _recover_foreach(self, node: PlanNode, work: Work, effects: list[Effect]) -> None:
         work.status = NodeStatus.RUNNING
@@ -310,13 +337,13 @@ class Run(RunState):
             if self.status is ExecutionStatus.PAUSED:
                 return
             raise IllegalTransition(self.execution_id, self.status, "a pause")
-        if self.stopping is None:
+        if self.stopping in (None, ExecutionStatus.INTERRUPTED):
             self.stopping = ExecutionStatus.PAUSED
 
     def _interrupt_requested(self, message: InterruptRequested, effects: list[Effect]) -> None:
         if self.status.at_rest:
             raise IllegalTransition(self.execution_id, self.status, "an interrupt")
-        if self.stopping not in (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED):
+        if self.stopping is None:
             self.stopping = ExecutionStatus.INTERRUPTED
         if self._in_flight and message.abort:
             effects.append(AbortCalls())
@@ -393,6 +420,7 @@ class Run(RunState):
 
     _handlers: ClassVar[dict[type[Any], Callable[..., None]]] = {
         Recovered: _recovered,
+        TakenUp: _taken_up,
         CutOff: _cut_off,
         NodeFinished: _finished,
         NodeFailed: _failed,
@@ -458,7 +486,7 @@ class Run(RunState):
                     each.status = NodeStatus.CANCELLED
                     each.finished_at = self.now
                     self._touch(node.index, each)
-            self._rest_foreach(work)
+            self._rest_foreach(node, work)
         self.status = status
         self.stopping = None
         if status.ended:
@@ -466,9 +494,9 @@ class Run(RunState):
         self.steps.add(self.now, None, None, _REST_STEPS[status], "", self.revision)
         effects.append(SaveCheckpoint())
 
-    def _rest_foreach(self, work: Work) -> None:
-        """A foreach rests as what its items ended as: failed if one failed, else pending again."""
-        if work.items is None or work.status is not NodeStatus.RUNNING:
+    def _rest_foreach(self, node: PlanNode, work: Work) -> None:
+        """A foreach rests as what its items ended as: failed if one failed for good, else pending again."""
+        if work.items is None or work.status is not NodeStatus.RUNNING or node.continue_on_error:
             return
         failed = [item for item in work.items if item.status is NodeStatus.FAILED]
         work.revision = self.revision

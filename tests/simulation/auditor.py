@@ -1,0 +1,178 @@
+"""Checks every promise against what really happened. Believes nothing that the engine says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from offbook.actors.calls import NodeTask
+from offbook.workflows.message_codec import decode
+from offbook.workflows.messages import NodeFinished
+from offbook.workflows.records import ClaimExecution, InsertExecution, JournalRecord, SaveState, Write, WriteResult
+from offbook.workflows.states import Durability, ExecutionStatus
+from offbook.workflows.values import JsonObject, JsonValue
+from tests.simulation.stories import Place, Story
+
+
+class PromiseBroken(AssertionError):
+    """A promise does not hold; the message says which, for which execution, and how it is known."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """All that is known of one execution from outside."""
+
+    story: Story
+    recorded: set[Place] = field(default_factory=set)
+    """Outputs that are on disk: in the journal or in the database."""
+    finished: list[tuple[Place, int]] = field(default_factory=list)
+    writes: int = 0
+    reads_allowed: int = 0
+    saves: int = 0
+    claims: int = 0
+    epochs: list[tuple[int, int]] = field(default_factory=list)
+    """(epoch, incarnation of the worker) of each save, in order."""
+    rests: int = 0
+    last: tuple[int, int, float] = (0, 0, 0.0)
+    """(epoch, revision, percent) that was shown last."""
+    has_checkpoint: bool = False
+    status: str = ""
+
+
+class Auditor:
+    """Hears of everything that is stored, computed and shown."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, Seen] = {}
+        self.journal_failed = False
+        """Whether the journal was away: then live executions go on without it, in `sync` too."""
+        self.incarnation = 0
+        """Which process of the worker it is, from 1."""
+        self.failure: PromiseBroken | None = None
+        """The first promise that was seen broken where raising would be taken for an error of the engine's."""
+        self.repeats = 0
+        """Computations that were done again."""
+
+    def begins(self, execution_id: str, story: Story) -> None:
+        self.seen[execution_id] = Seen(story)
+
+    # What is stored
+
+    def stored(self, write: Write, result: WriteResult) -> None:
+        if isinstance(write, InsertExecution):
+            self.seen[write.execution_id].writes += 1
+        elif isinstance(write, ClaimExecution) and result.applied:
+            seen = self.seen[write.execution_id]
+            seen.writes += 1
+            seen.claims += 1
+        elif isinstance(write, SaveState) and result.applied:
+            try:
+                self._saved(write)
+            except PromiseBroken as broken:
+                self.failure = self.failure or broken
+
+    def _saved(self, write: SaveState) -> None:
+        seen = self.seen[write.execution_id]
+        seen.writes += 1
+        seen.saves += 1
+        seen.status = write.status
+        if seen.epochs and write.epoch < seen.epochs[-1][0]:
+            raise PromiseBroken(f"6: {write.execution_id}: epoch {write.epoch} wrote after epoch {seen.epochs[-1][0]}")
+        for epoch, incarnation in seen.epochs:
+            # What rests may be cancelled where it was loaded; anything else is a new epoch.
+            cancelled = write.status == ExecutionStatus.CANCELLED
+            if epoch == write.epoch and incarnation != self.incarnation and not cancelled:
+                raise PromiseBroken(f"6: {write.execution_id}: two processes wrote in epoch {epoch}")
+        seen.epochs.append((write.epoch, self.incarnation))
+        seen.recorded |= {(output.node_id, output.item) for output in write.outputs}
+        completed = write.status == ExecutionStatus.COMPLETED
+        if completed == (write.checkpoint is not None):
+            raise PromiseBroken(f"checkpoint of {write.execution_id}: {write.checkpoint} at {write.status}")
+        if write.checkpoint is not None and write.checkpoint.user is None:
+            raise PromiseBroken(f"7: {write.execution_id}: the checkpoint has no user")
+
+    def recorded(self, record: JournalRecord) -> None:
+        message = decode(record.data)
+        if isinstance(message, NodeFinished):
+            self.seen[record.execution_id].recorded.add((message.node_id, message.item))
+
+    # What is computed
+
+    def started(self, task: NodeTask) -> None:
+        seen = self.seen[task.execution_id]
+        node = task.scope.node
+        place = (node.id, task.item)
+        if place in seen.recorded:
+            self._note(f"2: {task.execution_id}: {place} is computed again although it is on disk")
+        if seen.story.durability == Durability.SYNC and not self.journal_failed:
+            for need in node.needs:
+                self._check_on_disk(task, seen, seen.story.plan.nodes[need].id)
+
+    def _check_on_disk(self, task: NodeTask, seen: Seen, need: str) -> None:
+        done = {place for place, _ in seen.finished if place[0] == need}
+        if not done <= seen.recorded:
+            self._note(f"2: {task.execution_id}: sync started {task.scope.node.id} before {need} was on disk")
+
+    def _note(self, text: str) -> None:
+        self.failure = self.failure or PromiseBroken(text)
+
+    def finished(self, task: NodeTask) -> None:
+        seen = self.seen[task.execution_id]
+        place = (task.scope.node.id, task.item)
+        if any(each == place for each, _ in seen.finished):
+            self.repeats += 1
+        seen.finished.append((place, self.incarnation))
+
+    # What is shown
+
+    def shown(self, payload: JsonObject) -> None:
+        seen = self.seen[payload["execution_id"]]
+        epoch, revision, percent = payload["epoch"], payload["revision"], payload["progress"]["percent"]
+        last_epoch, last_revision, last_percent = seen.last
+        if epoch < last_epoch or revision < last_revision:
+            raise PromiseBroken(f"4: {payload['execution_id']}: revision {revision} was shown after {last_revision}")
+        if epoch == last_epoch and percent < last_percent:
+            raise PromiseBroken(f"4: {payload['execution_id']}: {percent} % was shown after {last_percent} %")
+        if revision >> 32 != epoch:
+            raise PromiseBroken(f"4: {payload['execution_id']}: revision {revision} is not of epoch {epoch}")
+        seen.last = (epoch, revision, percent)
+
+    # How it ended
+
+    def check_end(self, execution_id: str, stored: Any, expected: dict[str, JsonValue], undisturbed: bool) -> None:
+        """Compare what the database has in the end with what the model says must be there."""
+        seen = self.seen[execution_id]
+        if stored is None:
+            raise PromiseBroken(f"2: {execution_id} was accepted and is nowhere")
+        status = ExecutionStatus(stored.status)
+        if status is not ExecutionStatus.COMPLETED:
+            raise PromiseBroken(f"2: {execution_id} is {status} in the end")
+        if stored.checkpoint is not None:
+            raise PromiseBroken(f"1: {execution_id} completed, and its checkpoint is still there")
+        found = _outputs(stored)
+        if found != expected:
+            wrong = {each: (found.get(each), expected.get(each)) for each in {*found, *expected}}
+            wrong = {each: pair for each, pair in wrong.items() if pair[0] != pair[1]}
+            raise PromiseBroken(f"2, 3: {execution_id}: outputs differ, (found, expected): {wrong}")
+        if undisturbed and seen.writes != 2:
+            raise PromiseBroken(f"1: {execution_id} cost {seen.writes} writes although nothing went wrong")
+        shown = stored.state["db"]
+        if undisturbed and shown != [0, 2]:
+            raise PromiseBroken(f"1: {execution_id} says that it cost {shown}")
+
+
+def _outputs(stored: Any) -> dict[str, JsonValue]:
+    found: dict[str, JsonValue] = {}
+    items: dict[str, dict[int, JsonValue]] = {}
+    for output in stored.outputs:
+        value = orjson.loads(orjson.dumps(output.value))
+        if output.item is None:
+            found[output.node_id] = value
+        else:
+            items.setdefault(output.node_id, {})[output.item] = value
+    for node_id, state in stored.state["nodes"].items():
+        if "items" in state:
+            found[node_id] = [items.get(node_id, {}).get(item) for item in range(len(state["items"]))]
+    return found

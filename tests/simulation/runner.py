@@ -1,0 +1,101 @@
+"""A node runner without nodes: attempts take virtual time, end as the story says, and are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from offbook.actors.calls import NodeTask
+from offbook.actors.decisions import DecideTask, ExpandTask, decide, expand
+from offbook.workflows.messages import NodeFailed, NodeFinished, NodeParked, NodeProgressed, RunMessage
+from offbook.workflows.values import NodeError, Usage
+from tests.simulation.loop import Handle, SimLoop
+from tests.simulation.stories import FATAL, OK, Story, computed
+from tests.simulation.stores import Faults
+
+Auditor = Any
+
+
+class SimRunner:
+    """What actors use of a NodeRunner."""
+
+    def __init__(self, loop: SimLoop, faults: Faults, auditor: Auditor, stories: dict[str, Story]) -> None:
+        self._loop = loop
+        self._faults = faults
+        self._auditor = auditor
+        self._stories = stories
+        self._calls: dict[str, list[tuple[NodeTask, Handle]]] = {}
+
+    def submit(self, task: NodeTask | DecideTask | ExpandTask) -> None:
+        self._faults.effect("start")
+        delay = self._loop.chance.expovariate(2.0)
+        if isinstance(task, DecideTask):
+            self._loop.call_later(delay / 20, self._evaluate, task, decide)
+        elif isinstance(task, ExpandTask):
+            self._loop.call_later(delay / 20, self._evaluate, task, expand)
+        else:
+            self._auditor.started(task)
+            if self._loop.chance.random() < 0.3:
+                self._loop.call_later(delay / 2, self._progress, task)
+            handle = self._loop.call_later(delay, self._end, task)
+            self._calls.setdefault(task.execution_id, []).append((task, handle))
+
+    def abort(self, execution_id: str, *, silently: bool = False) -> None:
+        self._faults.effect("abort")
+        for task, handle in self._calls.pop(execution_id, []):
+            handle.cancel()
+            if not silently:
+                self._loop.call_later(self._loop.chance.random() / 10, self._aborted, task)
+
+    def figures(self) -> dict[str, int]:
+        return {"live_calls": sum(len(calls) for calls in self._calls.values()), "queued_calls": 0, "abandoned": 0}
+
+    def _evaluate(self, task: Any, evaluate: Callable[[Any, float], RunMessage]) -> None:
+        task.reply(evaluate(task, self._loop.now))
+
+    def _progress(self, task: NodeTask) -> None:
+        if any(each is task for each, _ in self._calls.get(task.execution_id, ())):
+            task.reply(
+                NodeProgressed(task.scope.node.id, task.item, task.attempt, task.epoch, self._loop.now, fraction=0.5)
+            )
+
+    def _aborted(self, task: NodeTask) -> None:
+        error = NodeError("cancelled", "the attempt was cancelled")
+        task.reply(NodeFailed(task.scope.node.id, task.item, task.attempt, task.epoch, error, self._loop.now))
+
+    def _end(self, task: NodeTask) -> None:
+        calls = self._calls.get(task.execution_id, [])
+        self._calls[task.execution_id] = [each for each in calls if each[0] is not task]
+        self._faults.effect("end")
+        node, now = task.scope.node, self._loop.now
+        story = self._stories[task.execution_id]
+        if node.type in ("wait", "approval"):
+            timer = node.type == "wait"
+            until = now + float(node.body.config["seconds"]) if timer else None
+            kind, name = ("timer", node.id) if timer else ("signal", node.id)
+            task.reply(
+                NodeParked(
+                    node.id, task.item, task.attempt, task.epoch, kind, name, until, None, None, False, now
+                )
+            )
+            return
+        outcome = story.outcome((node.id, task.item), task.attempt)
+        if outcome == OK:
+            upstream = [task.scope.outputs.get(story.plan.nodes[need].id) for need in node.needs]
+            output = computed(node.id, task.item, upstream)
+            self._auditor.finished(task)
+            task.reply(NodeFinished(node.id, task.item, task.attempt, task.epoch, output, Usage(1, 1), now))
+            return
+        error = NodeError("simulated", outcome, retryable=outcome != FATAL)
+        task.reply(
+            NodeFailed(
+                node.id,
+                task.item,
+                task.attempt,
+                task.epoch,
+                error,
+                now,
+                usage=Usage(1, 0),
+                jitter=self._loop.chance.random(),
+            )
+        )

@@ -1,0 +1,257 @@
+"""One seed: random clients play with a random world until all is quiet, then the auditor has the last word."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from offbook.actors.messages import CancelExecution, PauseExecution, ResumeExecution, SignalExecution
+from offbook.workflows.errors import OffbookError
+from offbook.workflows.states import ExecutionStatus
+from offbook.workflows.values import JsonValue
+from tests.simulation.auditor import PromiseBroken
+from tests.simulation.stories import FATAL, OK, RETRYABLE, Place, Story, draw, expected
+from tests.simulation.world import World
+
+PLAY_STEPS = 400
+"""Steps in which clients do as they please and faults happen; after that they only see it through."""
+
+
+@dataclass(slots=True)
+class Customer:
+    """Whoever started an execution."""
+
+    execution_id: str
+    story: Story
+    accepted: bool = False
+    refused: bool = False
+    resumes: int = 0
+    """How often it was asked to go on."""
+    stopped: str = ""
+    """The cancel or pause that was accepted since it was last asked to go on."""
+    status: str = ""
+    cancels: int = 0
+    disturbed: bool = False
+    approved: dict[str, list[JsonValue]] = field(default_factory=dict)
+    """Payloads that were accepted, by node, in order; the first is the one that counts."""
+    sent: dict[str, list[JsonValue]] = field(default_factory=dict)
+    waiting_for: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Summary:
+    """What one seed was like."""
+
+    nodes: int
+    messages: int
+    crashes: int
+    repeats: int
+    happenings: Counter[str]
+
+
+class Simulation:
+    """The clients of one world."""
+
+    def __init__(self, seed: int, trace: Callable[[str], None] | None = None) -> None:
+        self.world = World(seed, trace=trace)
+        self.chance: random.Random = self.world.chance
+        self.customers: list[Customer] = []
+
+    def run(self) -> Summary:
+        world, chance = self.world, self.chance
+        try:
+            for number in range(chance.choice((1, 1, 2, 3))):
+                self._start(Customer(f"{number:032x}", draw(chance)))
+            for _ in range(PLAY_STEPS):
+                if not world.step() and all(self._is_over(each) for each in self.customers):
+                    break
+                if chance.random() < 0.12:
+                    self._play(chance.choice(self.customers))
+            world.quiet = True
+            self._see_through()
+            self._audit()
+        finally:
+            world.close()
+        return Summary(
+            nodes=sum(len(each.story.plan.nodes) for each in self.customers),
+            messages=world.steps,
+            crashes=world.auditor.incarnation - 1 + world.crashes,
+            repeats=world.auditor.repeats,
+            happenings=world.happenings,
+        )
+
+    # Clients
+
+    def _start(self, customer: Customer) -> None:
+        if customer not in self.customers:
+            self.customers.append(customer)
+        def accepted(_: object) -> None:
+            customer.accepted = True
+            self.world.say(f"{customer.execution_id[-4:]} accepted ({customer.story.durability})")
+
+        def refused(error: BaseException) -> None:
+            customer.refused = True
+            self._refused("start", error)
+
+        self.world.start(customer.execution_id, customer.story, accepted, refused)
+
+    def _play(self, customer: Customer) -> None:
+        world, execution_id = self.world, customer.execution_id
+        if not customer.accepted:
+            return
+        kind = self.chance.random()
+        if kind < 0.55:
+            self._look(customer)
+        elif kind < 0.65:
+            self._command(customer, "pause", PauseExecution(execution_id))
+        elif kind < 0.70:
+            self._command(customer, "cancel", CancelExecution(execution_id))
+        elif kind < 0.85:
+            self._resume(customer)
+            if self.chance.random() < 0.4:
+                world.happened("resumed twice")
+                self._resume(customer)
+        elif kind < 0.92:
+            customer.disturbed = True
+            world.crash(execution_id)
+        elif kind < 0.94 and self.chance.random() < 0.5:
+            for each in self.customers:
+                each.disturbed = True
+            world.drain()
+        else:
+            self._signal(customer)
+
+    def _look(self, customer: Customer) -> None:
+        def see(payload: Any) -> None:
+            customer.status = payload["status"]
+            waiting = payload["waiting"]
+            customer.waiting_for = [
+                node_id
+                for node_id, entry in payload["node_results"].items()
+                if entry["status"] == "waiting" and customer.story.plan.node(node_id).type == "approval"
+            ]
+            if waiting and waiting["kind"] == "signal" and waiting["name"] not in customer.waiting_for:
+                raise PromiseBroken(f"4: waiting says {waiting['name']}, which does not wait")
+
+        self.world.look(customer.execution_id, see)
+
+    def _command(self, customer: Customer, name: str, command: Any) -> None:
+        customer.disturbed = True
+        if name == "resume":
+            customer.resumes += 1
+            customer.stopped = ""
+        resumes = customer.resumes
+
+        def accepted(_: object) -> None:
+            self.world.happened(f"{name} accepted")
+            if name in ("cancel", "pause") and resumes == customer.resumes:
+                customer.stopped = name
+
+        self.world.command(command, accepted, lambda error: self._refused(name, error))
+
+    def _resume(self, customer: Customer) -> None:
+        self._command(customer, "resume", ResumeExecution(customer.execution_id))
+
+    def _signal(self, customer: Customer) -> None:
+        self._look(customer)
+        for node_id in customer.waiting_for:
+            payloads = customer.sent.setdefault(node_id, [])
+            payload = f"payload {len(payloads)}"
+            payloads.append(payload)
+
+            def accepted(_: object, node_id: str = node_id, payload: str = payload) -> None:
+                customer.approved.setdefault(node_id, []).append(payload)
+                self.world.happened("signal accepted")
+
+            self.world.command(
+                SignalExecution(customer.execution_id, node_id, payload),
+                accepted,
+                lambda error: self._refused("signal", error),
+            )
+
+    def _refused(self, what: str, error: BaseException) -> None:
+        self.world.say(f"{what} refused: {error}")
+
+    # The quiet end
+
+    def _see_through(self) -> None:
+        """Nothing goes wrong any more: resume, approve and wait until every accepted execution has completed."""
+        world = self.world
+        idle = 0
+        while not all(self._is_over(each) for each in self.customers):
+            going = world.step()
+            idle = 0 if going else idle + 1
+            if idle > 200:
+                stuck = [each.execution_id for each in self.customers if not self._is_over(each)]
+                raise PromiseBroken(f"2: stuck: {stuck}")
+            if not going or self.chance.random() < 0.05:
+                for customer in self.customers:
+                    if customer.accepted and not self._is_over(customer):
+                        self._push(customer)
+
+    def _push(self, customer: Customer) -> None:
+        seen = self.world.auditor.seen[customer.execution_id]
+        if seen.status in ("failed", "cancelled", "paused"):
+            self._resume(customer)
+        self._signal(customer)
+
+    def _is_over(self, customer: Customer) -> bool:
+        if not customer.accepted:
+            # Its client got no answer: it may or may not have been taken, and nothing was promised.
+            return customer.refused or self.world.auditor.incarnation > 1
+        stored = self.world.auditor.seen[customer.execution_id]
+        return stored.status == ExecutionStatus.COMPLETED
+
+    def _audit(self) -> None:
+        world = self.world
+        for customer in self.customers:
+            if not customer.accepted:
+                continue
+            seen = world.auditor.seen[customer.execution_id]
+            if customer.stopped:
+                raise PromiseBroken(f"5: {customer.execution_id} completed, though a {customer.stopped} was accepted")
+            stored = world.store.load(customer.execution_id)
+            approved: dict[str, JsonValue] = {}
+            for output in stored.outputs if stored is not None else ():
+                if customer.story.plan.node(output.node_id).type == "approval":
+                    self._check_approval(customer, output.node_id, output.value)
+                    approved[output.node_id] = output.value
+            given_up = _given_up(stored)
+            undisturbed = not customer.disturbed and not world.happenings and seen.saves == 1
+            world.auditor.check_end(
+                customer.execution_id, stored, expected(customer.story, given_up, approved), undisturbed
+            )
+
+    def _check_approval(self, customer: Customer, node_id: str, value: JsonValue) -> None:
+        accepted = customer.approved.get(node_id, [])
+        if accepted and value != accepted[0]:
+            raise PromiseBroken(f"2: {node_id} has {value!r}, but {accepted[0]!r} was accepted first")
+        if value not in customer.sent.get(node_id, []):
+            raise PromiseBroken(f"2: {node_id} has {value!r}, which nobody sent")
+
+
+def _given_up(stored: Any) -> frozenset[Place]:
+    """Which places with `continue_on_error` failed for good: their state says so, and the story must agree."""
+    found: set[Place] = set()
+    if stored is None:
+        return frozenset()
+    for node_id, state in stored.state["nodes"].items():
+        if "items" in state:
+            found |= {(node_id, item) for item, each in enumerate(state["items"]) if each["status"] == "failed"}
+        elif state["status"] == "failed":
+            found.add((node_id, None))
+    return frozenset(found)
+
+
+def simulate(seed: int, trace: Callable[[str], None] | None = None) -> Summary:
+    """Play one seed; raises PromiseBroken, with the seed in its message, if a promise does not hold."""
+    try:
+        return Simulation(seed, trace).run()
+    except PromiseBroken as broken:
+        raise PromiseBroken(f"seed {seed}: {broken}") from broken
+
+
+__all__ = ["FATAL", "OK", "RETRYABLE", "simulate"]

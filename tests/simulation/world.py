@@ -1,0 +1,271 @@
+"""One simulated world: a worker that is killed and started again over stores that stay, and its clients."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from pykka import ActorDeadError, ActorRegistry
+
+from offbook.actors import journal as journal_actor
+from offbook.actors import persistence as persistence_actor
+from offbook.actors.catalogue import Catalogue
+from offbook.actors.directory import ExecutionDirectory
+from offbook.actors.execution import Surroundings
+from offbook.actors.loop import LoopActor, LoopFuture
+from offbook.actors.messages import (
+    Command,
+    DrainWorker,
+    ForwardCommand,
+    GetStatus,
+    RecoverWorker,
+    StartExecution,
+)
+from offbook.actors.recovery import WorkerRecovery
+from offbook.actors.supervisor import Supervisor, SupervisorLimits
+from offbook.persistence.group_commit import GroupCommit
+from offbook.persistence.group_journal import GroupJournal
+from offbook.workflows.records import InsertExecution
+from offbook.workflows.run import Run
+from offbook.workflows.values import ExecutionUser
+from tests.simulation.auditor import Auditor, PromiseBroken
+from tests.simulation.loop import Killed, SimDispatcher, SimLoop
+from tests.simulation.runner import SimRunner
+from tests.simulation.stores import FlakyJournal, FlakyStore
+from tests.simulation.stories import TYPES, Story
+
+WORKER = "w" * 32
+USER = ExecutionUser("ada")
+STEP_LIMIT = 20_000
+"""Steps after which a world that does not come to rest counts as stuck."""
+
+
+class SimService(LoopActor):
+    """The PersistenceActor or JournalActor on the simulated loop: the same logic, the same messages."""
+
+    registered = False
+
+    def __init__(self, world: World, group: Any, gather: Callable[[Any, Any], None]) -> None:
+        super().__init__()
+        self._world = world
+        self._group = group
+        self._gather = gather
+        self._armed = False
+
+    def on_receive(self, message: Any) -> None:
+        self._gather(self._group, message)
+        self._arm(self._world.chance.expovariate(100.0))
+
+    def _arm(self, delay: float) -> None:
+        if not self._armed:
+            self._armed = True
+            self._world.loop.call_later(delay, self._flush)
+
+    def _flush(self) -> None:
+        self._armed = False
+        delay = self._group.flush()
+        if delay is not None:
+            self._arm(delay)
+
+
+class Pool:
+    """Runs what is submitted a little later: reads take time."""
+
+    def __init__(self, loop: SimLoop) -> None:
+        self._loop = loop
+
+    def submit(self, function: Callable[[], None]) -> None:
+        self._loop.call_later(self._loop.chance.expovariate(100.0), function)
+
+
+class World:
+    """Stores that outlive workers, the worker of the moment, and what goes wrong."""
+
+    def __init__(self, seed: int, *, trace: Callable[[str], None] | None = None) -> None:
+        self.chance = random.Random(seed)
+        self.quiet = False
+        """Whether nothing goes wrong any more."""
+        self.happenings: Counter[str] = Counter()
+        self.auditor = Auditor()
+        self.store = FlakyStore(self, self.auditor)
+        self.journal = FlakyJournal(self, self.auditor)
+        self.stories: dict[str, Story] = {}
+        self.loop = SimLoop(self.chance)
+        self.kills_left = self.chance.choice((0, 1, 1, 1, 2, 3))
+        self.kill_share = self.chance.choice((0.005, 0.01, 0.03))
+        self.killed = False
+        self.steps = 0
+        self.messages = 0
+        self.crashes = 0
+        self.failure: BaseException | None = None
+        self._trace = trace
+        self._start_worker()
+
+    # What goes wrong
+
+    def effect(self, kind: str) -> None:
+        if self.killed:
+            raise Killed
+        if not self.quiet and self.kills_left and self.chance.random() < self.kill_share:
+            self.kills_left -= 1
+            self.kill(kind)
+            raise Killed
+
+    def kill(self, kind: str) -> None:
+        """The process goes away: what is in memory is gone, what is in the stores stays."""
+        self.killed = True
+        self.happened(f"killed at {kind}")
+
+    def happened(self, kind: str) -> None:
+        self.happenings[kind] += 1
+        self.auditor.journal_failed |= kind.startswith("journal away")
+        self.say(kind)
+
+    def say(self, text: str) -> None:
+        if self._trace is not None:
+            self._trace(f"{self.loop.now:.3f}  {text}")
+
+    # The worker
+
+    def _start_worker(self) -> None:
+        self.auditor.incarnation += 1
+        self.killed = False
+        self.loop = SimLoop(self.chance, self.loop.now + self.chance.random())
+        loop = self.loop
+        self.dispatcher = SimDispatcher(loop)
+        runner = SimRunner(loop, self, self.auditor, self.stories)
+        group = GroupCommit(self.store)
+        records = GroupJournal(self.journal, clock=loop.time)
+        persistence = SimService.spawn(self.dispatcher, self, group, persistence_actor.gather)
+        journal = SimService.spawn(self.dispatcher, self, records, journal_actor.gather)
+        around = Surroundings(WORKER, loop, loop.time, runner, persistence)  # type: ignore[arg-type]
+        around.journal = journal
+        around.journal_fault = lambda: records.fault
+        around.give_up = self._gave_up
+        self.directory = ExecutionDirectory()
+        catalogue = Catalogue(TYPES)
+        recovery = WorkerRecovery(self.store, self.journal, catalogue, WORKER, Pool(loop))  # type: ignore[arg-type]
+        limits = SupervisorLimits(max_live=self.chance.choice((1, 2, 100)), retain_seconds=5.0)
+        self.supervisor = Supervisor.spawn(self.dispatcher, self.dispatcher, around, limits, self.directory, recovery)
+        self.supervisor.tell(RecoverWorker())
+        self.say(f"worker {self.auditor.incarnation} starts")
+
+    def _gave_up(self, reason: str) -> None:
+        if not self.killed:
+            self.failure = PromiseBroken(f"the worker gave up: {reason}")
+
+    def step(self) -> bool:
+        """Let one thing happen; a killed worker is started again. False if nothing is left to happen."""
+        self.steps += 1
+        if self.steps > STEP_LIMIT:
+            raise PromiseBroken("2: the world does not come to rest")
+        try:
+            going = self.dispatcher.step()
+        except Killed:
+            going = True
+        if self.killed:
+            ActorRegistry.unregister(self.supervisor)
+            self._start_worker()
+            going = True
+        failure = self.failure or self.auditor.failure
+        if failure is not None:
+            raise failure
+        return going
+
+    def drain(self) -> None:
+        """Have the worker go away in good order; it is started again once it has."""
+        self.happened("drained")
+        worker = self.auditor.incarnation
+
+        def drained(_: object) -> None:
+            if self.auditor.incarnation == worker and not self.killed:
+                self.killed = True
+
+        self._ask(DrainWorker(self.chance.choice((0.0, 0.5, 5.0))), lambda value: drained(value), drained)
+
+    def close(self) -> None:
+        ActorRegistry.unregister(self.supervisor)
+
+    # What clients do
+
+    def start(
+        self, execution_id: str, story: Story, done: Callable[[Any], None], failed: Callable[[BaseException], None]
+    ) -> None:
+        """Ask for an execution; `done` hears that it was accepted."""
+        self.stories[execution_id] = story
+        self.auditor.begins(execution_id, story)
+        plan, now = story.plan, self.loop.now
+        run = Run(
+            plan,
+            execution_id,
+            user=USER,
+            inputs=story.inputs,
+            labels={},
+            durability=story.durability,
+            created_at=now,
+        )
+        insert = InsertExecution(
+            execution_id, "story", plan.fingerprint, plan.document, USER, {}, story.inputs, story.durability, WORKER, now
+        )
+        self._ask(StartExecution(run, insert), done, failed)
+
+    def command(
+        self, command: Command, done: Callable[[Any], None], failed: Callable[[BaseException], None]
+    ) -> None:
+        self._ask(ForwardCommand(command), done, failed)
+
+    def look(self, execution_id: str, see: Callable[[Any], None]) -> None:
+        """Ask an execution in memory for its status."""
+        entry = self.directory.find(execution_id)
+        if entry is None or entry.ref is None or not entry.accepted:
+            return
+
+        def answered(answer: Any) -> None:
+            payload = orjson.loads(answer.body)
+            try:
+                self.auditor.shown(payload)
+            except PromiseBroken as broken:
+                self.failure = broken
+            see(payload)
+
+        _follow(entry.ref.ask(GetStatus(), block=False), answered, lambda error: None)
+
+    def crash(self, execution_id: str) -> None:
+        """Have the actor of an execution die of a bug."""
+        entry = self.directory.find(execution_id)
+        if entry is None or entry.ref is None or not entry.accepted:
+            return
+        self.happened("actor crashed")
+        self.crashes += 1
+        try:
+            entry.ref.tell(object())
+        except ActorDeadError:
+            self.say("it was dead already")
+
+    def _ask(self, message: object, done: Callable[[Any], None], failed: Callable[[BaseException], None]) -> None:
+        try:
+            future = self.supervisor.ask(message, block=False)
+        except ActorDeadError as dead:
+            failed(dead)
+            return
+        _follow(future, done, failed)
+
+
+def _follow(future: Any, done: Callable[[Any], None], failed: Callable[[BaseException], None]) -> None:
+    """Call back with what a future resolves to, through futures of futures."""
+
+    def resolved(_: object) -> None:
+        try:
+            value = future.get(timeout=0)
+        except Exception as error:  # noqa: BLE001 - handed to the client
+            failed(error)
+            return
+        if isinstance(value, LoopFuture):
+            _follow(value, done, failed)
+        else:
+            done(value)
+
+    future.add_done_callback(resolved)
