@@ -159,8 +159,6 @@ class ExecutionActor(LoopActor):
         """Who waits for the insert or claim that is under way."""
         self._resuming: ResumeRequested | None = None
         """What happens once the claim that is under way is stored."""
-        self._refused_claim = 0
-        """The epoch of a claim that was given up while the database was away, and may be stored all the same."""
         self._deferred: list[tuple[str, CancelRequested | PauseRequested, LoopFuture]] = []
         """Commands that came while a claim was under way."""
         self._begin = False
@@ -479,13 +477,10 @@ class ExecutionActor(LoopActor):
                 logger.error("unexpected write", write=type(message.write).__name__)
 
     def _fenced(self, epoch: int) -> None:
-        """A later epoch is stored than that of a save: by a claim of our own that we hold for refused, or by others."""
+        """A later epoch is stored than that of a save: another worker has this execution now."""
         run = self._run
         self._refuse("stale-write", f"epoch {epoch}")
         if epoch != run.epoch or not run.status.at_rest:
-            return
-        if self._refused_claim > run.epoch:
-            self._apply(TakenUp(self._refused_claim + 1, self._around.clock()))
             return
         logger.error("state refused as stale: another worker has this execution", execution_id=run.execution_id)
         if self._around.journal is not None:
@@ -547,8 +542,9 @@ class ExecutionActor(LoopActor):
             return
         future = self._take_pending()
         self._resuming = None
-        if isinstance(message.write, ClaimExecution):
-            self._refused_claim = message.write.epoch
+        if isinstance(message.write, ClaimExecution) and self._run.status.at_rest:
+            # Whether it was committed may be unknown: a later epoch says that this is at rest, as it was.
+            self._apply(TakenUp(message.write.epoch + 1, self._around.clock()))
         if isinstance(message.write, InsertExecution):
             # Whether it was committed may be unknown, and its sender hears that nothing was started.
             undo = DeleteExecution(self._run.execution_id)

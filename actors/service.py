@@ -66,7 +66,7 @@ from offbook.workflows.records import (
 from offbook.workflows.run import Run
 from offbook.workflows.schema import workflow_schema
 from offbook.workflows.states import Durability, ExecutionStatus
-from offbook.workflows.status import StatusContext, status_payload
+from offbook.workflows.status import NO_JOURNAL, StatusContext, status_payload
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue, format_time
 
 T = TypeVar("T")
@@ -378,8 +378,16 @@ class ExecutionService:
 
     def _state(self) -> JsonObject:
         fault = self._around.journal_fault()
-        journal = "off" if self._around.journal is None else f"degraded: {fault}" if fault else "ok"
-        return {"journal": journal, "recovering": len(self._directory.recovering)}
+        return {
+            "journal": self._journal_state(),
+            "journal_fault": fault,
+            "recovering": len(self._directory.recovering),
+        }
+
+    def _journal_state(self) -> str:
+        if self._around.journal is None:
+            return "off"
+        return "degraded" if self._around.journal_fault() else "ok"
 
     def _figures(self) -> JsonObject:
         reads, writes = self._transactions()
@@ -491,7 +499,9 @@ class ExecutionService:
         if found is None or not caller.may_see(found[0].user.id if found[0].user else None):
             raise ExecutionNotFound(execution_id)
         stored, run = found
-        context = StatusContext(source="database", checkpoint_saved=stored.checkpoint is not None)
+        journal = {**NO_JOURNAL, "state": self._journal_state()}
+        saved = stored.checkpoint is not None
+        context = StatusContext(source="database", checkpoint_saved=saved, journal=journal)
         return StatusAnswer(orjson.dumps(status_payload(run, context, since)), run.revision)
 
 

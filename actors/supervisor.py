@@ -272,9 +272,10 @@ class Supervisor(LoopActor):
         self._admission.leave(execution_id)
         while (following := self._admission.next()) is not None:
             entry = self._directory.find(following)
-            if entry is None or entry.ref is None or entry.status not in _NOT_BEGUN:
+            if entry is None or entry.status not in _NOT_BEGUN:
                 self._admission.leave(following)
                 continue
+            # One that is being restarted keeps its place, and begins then.
             self._tell(entry, entry.begin or BeginExecution(entry.run.epoch))
 
     def _saved(self, message: ExecutionSaved) -> None:
@@ -551,13 +552,13 @@ class Supervisor(LoopActor):
         turn = entry.turn_awaited()
         entry = self._spawn(entry.run, inserted=True, saved=entry.saved or turn is not None)
         assert entry.ref is not None
-        if entry.poisoned:
-            reason = f"its actor crashed {len(entry.crashes)} times: {entry.last_reason}"
-            entry.ref.tell(GiveUpExecution(reason))
-        elif turn is not None:
+        if turn is not None and not entry.poisoned:
             self._await_turn_again(entry, entry.ref, turn)
         elif entry.run.status.at_rest:
             self._rest_again(entry, entry.ref)
+        elif entry.poisoned:
+            reason = f"its actor crashed {len(entry.crashes)} times: {entry.last_reason}"
+            entry.ref.tell(GiveUpExecution(reason))
         elif self._draining is not None:
             entry.ref.tell(CutOffExecution())
         else:

@@ -115,6 +115,8 @@ class Run(RunState):
         if not self.status.at_rest:
             self.status = ExecutionStatus.RECOVERING
             self._forget_calls()
+            if self.stopping is ExecutionStatus.INTERRUPTED:
+                self.stopping = None
         elif self.status is ExecutionStatus.COMPLETED:
             effects.append(SaveOutcome())
         else:
@@ -291,8 +293,10 @@ class Run(RunState):
     def _timer_fired(self, message: TimerFired, effects: list[Effect]) -> None:
         if message.epoch != self.epoch:
             raise StaleMessage(f"a timer of epoch {message.epoch} fired in epoch {self.epoch}")
+        if self.status.at_rest:
+            raise StaleMessage("a timer fired after the run had come to rest")
         self._next_timer = None
-        if self.stopping is not None or self.status.at_rest:
+        if self.stopping is not None:
             return
         for node, item, work in self.waiting:
             if work.due is None or work.due > self.now:
@@ -448,13 +452,17 @@ class Run(RunState):
 
     def _advance(self, effects: list[Effect]) -> None:
         """Start what became ready, then see whether the run has come to rest."""
+        if self.status in (ExecutionStatus.QUEUED, ExecutionStatus.RECOVERING):
+            # Its turn has not come: `Recovered` finds again what is ready.
+            self._ready.clear()
+            if self.stopping is not None:
+                self._come_to_rest(self.stopping, effects)
+            return
         while self._ready and self.stopping is None:
             self._consider(self.plan.nodes[self._ready.pop(0)], effects)
         self._ready.clear()
-        if self.status.at_rest or self.status in (ExecutionStatus.QUEUED, ExecutionStatus.RECOVERING):
-            if self.stopping is not None and self.status in (ExecutionStatus.QUEUED, ExecutionStatus.RECOVERING):
-                self._come_to_rest(self.stopping, effects)
-            elif self.stopping is ExecutionStatus.CANCELLED and self.status is not ExecutionStatus.CANCELLED:
+        if self.status.at_rest:
+            if self.stopping is ExecutionStatus.CANCELLED and self.status is not ExecutionStatus.CANCELLED:
                 self._come_to_rest(ExecutionStatus.CANCELLED, effects)
             return
         if self.stopping is not None:

@@ -102,6 +102,9 @@ class Simulation:
         world, execution_id = self.world, customer.execution_id
         if not customer.accepted:
             return
+        if world.calm:
+            self._look(customer)
+            return
         kind = self.chance.random()
         if kind < 0.55:
             self._look(customer)

@@ -62,7 +62,7 @@ def draw(chance: random.Random) -> Story:
             "n": {"type": "integer"},
         },
         "nodes": nodes,
-        "restart": {"max_restarts": 100, "within": 1.0},
+        "restart": {"max_restarts": chance.choice((0, 2, 100)), "within": 1.0},
     }
     durability = chance.choice(("sync", "async", "async", "exit"))
     return Story(compile_plan(Workflow.model_validate(document), TYPES), inputs, durability, outcomes)

@@ -94,6 +94,9 @@ class World:
         self.journal = FlakyJournal(self, self.auditor)
         self.stories: dict[str, Story] = {}
         self.loop = SimLoop(self.chance)
+        self.calm = self.chance.random() < 0.1
+        """Whether nothing goes wrong at all: then an execution costs exactly two writes."""
+        self.quiet = self.calm
         self.kills_left = self.chance.choice((0, 1, 1, 1, 2, 3))
         self.kill_share = self.chance.choice((0.005, 0.01, 0.03))
         self.killed = False

@@ -368,8 +368,9 @@ async def test_every_actor_is_listed(web: Client) -> None:
     execution_id = await start(web, novella(SLOW))
     await until(web, execution_id, writing)
     listing = await (await web.get("/actors")).json()
-    assert [actor["class"] for actor in listing["actors"]] == ["Supervisor", "PersistenceActor", "ExecutionActor"]
-    actor = listing["actors"][2]
+    classes = [actor["class"] for actor in listing["actors"]]
+    assert classes == ["Supervisor", "PersistenceActor", "JournalActor", "ExecutionActor"]
+    actor = listing["actors"][3]
     assert (actor["execution_id"], actor["state"], actor["current_nodes"]) == (execution_id, "running", ["chapters"])
     assert actor["mailbox"]["high_water"] >= 1
     assert actor["messages_handled"] > 3

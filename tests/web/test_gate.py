@@ -296,5 +296,5 @@ async def test_index_names_version_and_links(connect: Connect) -> None:
     index = await (await client.get("/")).json()
     assert (index["name"], index["version"]) == ("offbook", "1.2.3")
     for link in index["links"].values():
-        if "{" not in link and link != "/workflows/validate":
+        if "{" not in link and link not in ("/workflows/validate", "/drain"):
             assert (await client.get(link)).status == 200, link

@@ -1,0 +1,296 @@
+"""Ways of breaking a promise on purpose: each must be found, or the simulator proves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from offbook.actors.execution import ExecutionActor
+from offbook.actors.supervisor import Supervisor
+from offbook.persistence.group_commit import GroupCommit
+from offbook.persistence.group_journal import GroupJournal
+from offbook.persistence.memory_store import MemoryStore
+from offbook.workflows import recovery
+from offbook.workflows.errors import StaleMessage
+from offbook.workflows.messages import NodeFinished
+from offbook.workflows.records import ClaimExecution, SaveState, WriteResult
+from offbook.workflows.run import Run
+from offbook.workflows.states import NodeStatus
+from offbook.workflows.work import Work
+
+Patch = tuple[Any, str, Any]
+
+
+def _drop_a_record() -> list[Patch]:
+    append = GroupJournal.append
+
+    def forgetful(self: Any, execution_id: str, seq: int, message: Any, gauge: Any, notify: Any) -> None:
+        if isinstance(message, NodeFinished) and seq % 3 == 0:
+            gauge.confirmed = max(gauge.confirmed, seq)
+            return
+        append(self, execution_id, seq, message, gauge, notify)
+
+    return [(GroupJournal, "append", forgetful)]
+
+
+def _confirm_before_commit() -> list[Patch]:
+    append = GroupJournal.append
+
+    def hasty(self: Any, execution_id: str, seq: int, message: Any, gauge: Any, notify: Any) -> None:
+        gauge.confirmed = max(gauge.confirmed, seq)
+        if notify is not None:
+            notify(seq, True)
+        append(self, execution_id, seq, message, gauge, None)
+
+    return [(GroupJournal, "append", hasty)]
+
+
+def _skip_the_attempt_guard() -> list[Patch]:
+    def trusting(self: Any, node_id: str, item: int | None, attempt: int, epoch: int) -> Any:
+        node = self.plan.nodes[self.plan.index[node_id]]
+        try:
+            work = self._work(node.index, item)
+        except KeyError:
+            raise StaleMessage("no such item") from None
+        if work.status in (NodeStatus.COMPLETED, NodeStatus.SKIPPED):
+            raise StaleMessage("over")
+        return node, work
+
+    return [(Run, "_in_flight_work", trusting)]
+
+
+def _delete_the_checkpoint_early() -> list[Patch]:
+    claim = MemoryStore._claim
+
+    def eager(self: Any, write: ClaimExecution) -> bool:
+        applied = claim(self, write)
+        kept = self._executions.get(write.execution_id)
+        if applied and kept is not None:
+            kept.stored = replace(kept.stored, checkpoint=None, state=None)
+        return applied
+
+    return [(MemoryStore, "_claim", eager)]
+
+
+def _keep_the_checkpoint_for_ever() -> list[Patch]:
+    save = MemoryStore._save
+
+    def hoarding(self: Any, write: SaveState) -> bool:
+        kept = self._executions.get(write.execution_id)
+        before = kept.stored.checkpoint if kept is not None else None
+        applied = save(self, write)
+        if applied and kept is not None and write.checkpoint is None:
+            kept.stored = replace(kept.stored, checkpoint=before)
+        return applied
+
+    return [(MemoryStore, "_save", hoarding)]
+
+
+def _fold_twice() -> list[Patch]:
+    fold = recovery.fold
+
+    def stuttering(run: Run, records: Sequence[Any]) -> Any:
+        first = fold(run, records)
+        run.journal_seq = records[0].seq - 1 if records else run.journal_seq
+        for node, work in zip(run.plan.nodes, run.works, strict=True):
+            if work.status is NodeStatus.COMPLETED and node.foreach is None:
+                work.status = NodeStatus.RUNNING
+                work.in_flight = True
+        fold(run, records)
+        return first
+
+    return [(recovery, "fold", stuttering)]
+
+
+def _forget_recovered() -> list[Patch]:
+    def forgetful(self: Any, loaded: Any) -> None:
+        return
+
+    return [(Supervisor, "_recover", forgetful)]
+
+
+def _forget_the_journal_early() -> list[Patch]:
+    save = ExecutionActor._save
+
+    def early(self: Any) -> None:
+        save(self)
+        self._forget_records(self._run.journal_seq)
+
+    return [(ExecutionActor, "_save", early)]
+
+
+def _let_sync_run_ahead() -> list[Patch]:
+    record = ExecutionActor._record
+
+    def careless(self: Any, message: Any) -> int:
+        record(self, message)
+        return 0
+
+    return [(ExecutionActor, "_record", careless)]
+
+
+def _lose_a_kept_write() -> list[Patch]:
+    keep = GroupCommit._keep
+
+    def dropping(self: Any, error: Exception) -> float:
+        delay = keep(self, error)
+        self._waiting = self._waiting[1:]
+        return delay
+
+    return [(GroupCommit, "_keep", dropping)]
+
+
+def _answer_before_the_insert() -> list[Patch]:
+    accept = ExecutionActor._accept
+
+    def hasty(self: Any, message: Any) -> Any:
+        future = accept(self, message)
+        future.set(self._run.execution_id)
+        return future
+
+    return [(ExecutionActor, "_accept", hasty)]
+
+
+def _let_progress_go_back() -> list[Patch]:
+    percent = Run.percent
+
+    def frank(self: Any) -> float:
+        self.restore_percent(0.0)
+        value = percent(self)
+        return value if self.revision % 4 else value / 2
+
+    return [(Run, "percent", frank)]
+
+
+def _forget_an_accepted_stop() -> list[Patch]:
+    recovered = Run._handlers[_kind("Recovered")]
+
+    def stubborn(self: Any, message: Any, effects: Any) -> None:
+        self.stopping = None
+        recovered(self, message, effects)
+
+    return [(Run, "_handlers", {**Run._handlers, _kind("Recovered"): stubborn})]
+
+
+def _start_a_second_run() -> list[Patch]:
+    resume = ExecutionActor._resume
+
+    def twice(self: Any, message: Any) -> Any:
+        future = resume(self, message)
+        run = self._run
+        for node, work in zip(run.plan.nodes, run.works, strict=True):
+            if work.status is NodeStatus.COMPLETED and node.foreach is None:
+                work.status = NodeStatus.PENDING
+        return future
+
+    return [(ExecutionActor, "_resume", twice)]
+
+
+def _store_an_output_nowhere() -> list[Patch]:
+    take = Run.take_unstored
+
+    def losing(self: Any) -> Any:
+        return take(self)[1:]
+
+    return [(Run, "take_unstored", losing)]
+
+
+def _write_once_more() -> list[Patch]:
+    save = ExecutionActor._save
+
+    def twice(self: Any) -> None:
+        save(self)
+        save(self)
+
+    return [(ExecutionActor, "_save", twice)]
+
+
+def _show_an_epoch_before_it_is_on_disk() -> list[Patch]:
+    def bare(self: Any, since: int | None) -> Any:
+        self._veiled_until = 0
+        return shown(self, since)
+
+    shown = ExecutionActor._status
+    return [(ExecutionActor, "_status", bare)]
+
+
+def _pause_a_tolerant_fan_out_for_good() -> list[Patch]:
+    def final(self: Any, node: Any, work: Work) -> None:
+        if work.items is None or work.status is not NodeStatus.RUNNING:
+            return
+        if any(item.status is NodeStatus.FAILED for item in work.items):
+            work.status = NodeStatus.FAILED
+
+    return [(Run, "_rest_foreach", final)]
+
+
+def _own(owner: Any, attribute: str) -> Any:
+    return next(each.__dict__[attribute] for each in owner.__mro__ if attribute in each.__dict__) if isinstance(
+        owner, type
+    ) else getattr(owner, attribute)
+
+
+def _kind(name: str) -> type[Any]:
+    return next(kind for kind in Run._handlers if kind.__name__ == name)
+
+
+def _refuse_nothing_stale() -> list[Patch]:
+    def open_door(self: Any, write: SaveState) -> bool:
+        kept = self._executions.get(write.execution_id)
+        if kept is not None and kept.stored.epoch > write.epoch:
+            kept.stored = replace(kept.stored, epoch=write.epoch)
+        return save(self, write)
+
+    save = MemoryStore._save
+    return [(MemoryStore, "_save", open_door)]
+
+
+def _count_a_refused_save_as_done() -> list[Patch]:
+    commit = MemoryStore.commit
+
+    def lying(self: Any, writes: Sequence[Any]) -> list[WriteResult]:
+        kept = [write for write in writes if not isinstance(write, SaveState) or write.epoch % 2]
+        results = iter(commit(self, kept))
+        return [next(results) if write in kept else WriteResult() for write in writes]
+
+    return [(MemoryStore, "commit", lying)]
+
+
+MUTATIONS: dict[str, Callable[[], list[Patch]]] = {
+    "drop a record": _drop_a_record,
+    "confirm before the commit": _confirm_before_commit,
+    "skip the attempt guard": _skip_the_attempt_guard,
+    "delete the checkpoint early": _delete_the_checkpoint_early,
+    "keep the checkpoint for ever": _keep_the_checkpoint_for_ever,
+    "fold twice": _fold_twice,
+    "forget Recovered": _forget_recovered,
+    "forget the journal early": _forget_the_journal_early,
+    "let sync run ahead": _let_sync_run_ahead,
+    "lose a kept write": _lose_a_kept_write,
+    "answer before the insert": _answer_before_the_insert,
+    "let progress go back": _let_progress_go_back,
+    "forget an accepted stop": _forget_an_accepted_stop,
+    "start a second run": _start_a_second_run,
+    "store an output nowhere": _store_an_output_nowhere,
+    "write once more": _write_once_more,
+    "show an epoch before it is on disk": _show_an_epoch_before_it_is_on_disk,
+    "pause a tolerant fan-out for good": _pause_a_tolerant_fan_out_for_good,
+    "refuse nothing stale": _refuse_nothing_stale,
+    "count a refused save as done": _count_a_refused_save_as_done,
+}
+
+
+@contextmanager
+def mutated(name: str) -> Iterator[None]:
+    """Break the engine in one way while the context lasts."""
+    patches = MUTATIONS[name]()
+    before = [(owner, attribute, _own(owner, attribute)) for owner, attribute, _ in patches]
+    try:
+        for owner, attribute, value in patches:
+            setattr(owner, attribute, value)
+        yield
+    finally:
+        for owner, attribute, value in before:
+            setattr(owner, attribute, value)
