@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, assert_never
+from typing import assert_never
 
 import orjson
 from loguru import logger
-from pykka import ActorDeadError, ActorRef
+from pykka import ActorDeadError
 
 from offbook.actors.calls import NodeTask
 from offbook.actors.decisions import DecideTask, ExpandTask
 from offbook.actors.loop import LoopActor, LoopFuture
 from offbook.actors.messages import (
     AcceptExecution,
-    AppendRecord,
     BeginExecution,
     CancelExecution,
     CutOffExecution,
@@ -26,7 +23,6 @@ from offbook.actors.messages import (
     ExecutionDiscarded,
     ExecutionMessage,
     ExecutionSaved,
-    ForgetRecords,
     GetChange,
     GetOutput,
     GetRest,
@@ -46,9 +42,8 @@ from offbook.actors.messages import (
     WriteDone,
     WriteFailed,
 )
-from offbook.actors.dead_letters import DeadLetters
-from offbook.actors.runner import NodeRunner
-from offbook.persistence.group_journal import JournalGauge
+from offbook.actors.recorder import STARTS, Recorder
+from offbook.actors.surroundings import Surroundings
 from offbook.workflows.checkpoint import save_of
 from offbook.workflows.effects import (
     AbortCalls,
@@ -73,7 +68,6 @@ from offbook.workflows.errors import (
     ValidationFailed,
 )
 from offbook.workflows.inputs import check_payload
-from offbook.workflows.message_codec import COMMANDS
 from offbook.workflows.messages import (
     CancelRequested,
     CrashedForGood,
@@ -95,50 +89,9 @@ from offbook.workflows.messages import (
 )
 from offbook.workflows.records import ClaimExecution, DeleteExecution, InsertExecution, SaveState, Write
 from offbook.workflows.run import Run
-from offbook.workflows.states import Durability, ExecutionStatus
+from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.status import StatusContext, status_payload
-from offbook.workflows.values import JsonObject, NodeError
-
-
-LAG_RECORDS = 256
-LAG_SECONDS = 0.05
-"""How far the journal may be behind an execution in `async` before nothing new starts until it has caught up."""
-
-_STARTS = (StartNode, DecideEdges, ExpandItems)
-_OPENINGS = (Recovered, TakenUp, ResumeRequested)
-"""Messages that may open an epoch."""
-_ANSWERED = (SignalReceived, CancelRequested, PauseRequested, ResumeRequested)
-"""Messages whose sender is answered once they are on disk."""
-
-
-def _nobody_to_tell(reason: str) -> None:
-    logger.critical("worker cannot go on", why=reason)
-
-
-class Teller(Protocol):
-    """Whoever takes messages: an actor's reference, or a Relay."""
-
-    def tell(self, message: Any, /) -> None: ...
-
-
-@dataclass(slots=True)
-class Surroundings:
-    """What every execution of a worker works with; one object, shared."""
-
-    worker_id: str
-    loop: asyncio.AbstractEventLoop
-    clock: Callable[[], float]
-    runner: NodeRunner
-    persistence: Teller
-    journal: Teller | None = None
-    """None: this worker keeps no journal, and every execution has the durability `exit`."""
-    journal_fault: Callable[[], str | None] = lambda: None
-    """Says why the journal cannot be written now; None while it can."""
-    give_up: Callable[[str], None] = _nobody_to_tell
-    """Hears why this worker cannot go on."""
-    dead_letters: DeadLetters = field(default_factory=DeadLetters)
-    supervisor: ActorRef[Any] = field(init=False)
-    """Set by the Supervisor itself."""
+from offbook.workflows.values import NodeError
 
 
 class ExecutionActor(LoopActor):
@@ -165,19 +118,11 @@ class ExecutionActor(LoopActor):
         self._timer: asyncio.TimerHandle | None = None
         self._inserted = inserted
         self._saved = saved
-        self._veiled_until = 0
-        """The record that opened this epoch: until it is on disk nothing of the epoch is shown."""
         self._veiled: list[tuple[int | None, LoopFuture]] = []
+        """Who asked for the status before what it would show was on disk."""
+        self._recorder = Recorder(run, around, self.actor_ref)
         self._last_save = 0
         """Which save has the state as it is now; those before it do not make it stored."""
-        self._gauge = JournalGauge(run.journal_seq) if around.journal is not None else None
-        self._saved_seq = run.journal_seq
-        """The last record that is in the database too."""
-        self._held: list[tuple[int, Effect]] = []
-        """What starts once a record is on disk."""
-        self._unanswered: list[tuple[int, LoopFuture, object, bool]] = []
-        """Whose command is answered, with what, once a record is on disk, and whether nothing less will do."""
-
     def on_receive(self, message: ExecutionMessage) -> object:
         match message:
             case (
@@ -225,7 +170,7 @@ class ExecutionActor(LoopActor):
             case CutOffExecution():
                 return self._apply(CutOff(self._around.clock()))
             case GiveUpExecution():
-                return self._give_up(message)
+                return self._fail_for_good(message)
             case (
                 Recovered()
                 | TakenUp()
@@ -262,11 +207,10 @@ class ExecutionActor(LoopActor):
         """Nobody is to wait for an actor that is no more."""
         self._resolve_changes(everything=True)
         waiters, self._rest_waiters = self._rest_waiters, None
-        unanswered, self._unanswered = self._unanswered, []
         veiled, self._veiled = self._veiled, []
         deferred, self._deferred = self._deferred, []
-        left = [*(waiters or ()), *(each[1] for each in unanswered), *(each[1] for each in veiled)]
-        for future in [*left, *(each[2] for each in deferred)]:
+        self._recorder.abandon()
+        for future in [*(waiters or ()), *(each[1] for each in veiled), *(each[2] for each in deferred)]:
             future.set_exception((ActorDeadError, ActorDeadError(f"{self} not found"), None))
 
     # What happens to the run
@@ -282,12 +226,10 @@ class ExecutionActor(LoopActor):
         run = self._run
         effects = run.apply(message)
         self._body = None
-        hold = self._record(message)
-        if type(message) in _OPENINGS and self._gauge is not None and run.epoch > 1:
-            self._veiled_until = run.journal_seq
+        hold = self._recorder.record(message)
         for effect in effects:
-            if hold and isinstance(effect, _STARTS):
-                self._held.append((hold, effect))
+            if hold and isinstance(effect, STARTS):
+                self._recorder.hold(hold, effect)
             else:
                 self._perform(effect)
         if run.status is not self._shown:
@@ -352,70 +294,19 @@ class ExecutionActor(LoopActor):
             self._timer.cancel()
             self._timer = None
 
-    # What is recorded
-
-    def _record(self, message: RunMessage) -> int:
-        """Have the journal record a message; return the record that what starts next has to wait for, or 0."""
-        journal, gauge, run = self._around.journal, self._gauge, self._run
-        if journal is None or gauge is None or type(message) is NodeProgressed:
-            return 0
-        if run.durability == Durability.EXIT and not _is_command(message):
-            return 0
-        seq = run.journal_seq = run.journal_seq + 1
-        now = self._around.clock()
-        if gauge.appended <= gauge.confirmed:
-            gauge.since = now
-        gauge.appended = seq
-        behind = seq - gauge.confirmed > LAG_RECORDS or now - gauge.since > LAG_SECONDS
-        wait = run.durability == Durability.SYNC or (run.durability == Durability.ASYNC and behind)
-        notify = wait or isinstance(message, _ANSWERED) or (type(message) in _OPENINGS and run.epoch > 1)
-        journal.tell(AppendRecord(run.execution_id, seq, message, gauge, self.actor_ref if notify else None))
-        return seq if wait else 0
-
     def _confirmed(self, message: RecordConfirmed) -> None:
-        """Start what waited for a record; also if it is delayed: live executions go on, and say so."""
-        held, self._held = self._held, []
-        for seq, effect in held:
-            if seq <= message.seq:
-                self._perform(effect)
-            else:
-                self._held.append((seq, effect))
-        self._answer(message.seq, on_disk=message.recorded)
         self._body = None
-        if self._veiled and message.seq >= self._veiled_until:
-            self._unveil()
-
-    def _unveil(self) -> None:
-        """Answer those who asked before what they would be shown was on disk."""
-        self._veiled_until = 0
-        veiled, self._veiled = self._veiled, []
-        for since, future in veiled:
-            future.set(self._status(since))
-
-    def _answer(self, seq: int, *, on_disk: bool) -> None:
-        unanswered, self._unanswered = self._unanswered, []
-        for each in unanswered:
-            waits_for, future, value, strict = each
-            if waits_for <= seq and (on_disk or not strict):
-                future.set(value)
-            else:
-                self._unanswered.append(each)
-
-    def _answer_when_recorded(self, value: object = None, *, strict: bool = True) -> LoopFuture:
-        """Return a future of a value, resolved when all that was applied so far is on disk."""
-        future = LoopFuture()
-        gauge = self._gauge
-        if gauge is None or gauge.confirmed >= self._run.journal_seq:
-            future.set(value)
-        else:
-            self._unanswered.append((self._run.journal_seq, future, value, strict))
-        return future
+        for effect in self._recorder.confirm(message):
+            self._perform(effect)
+        if self._veiled and not self._recorder.is_veiled:
+            veiled, self._veiled = self._veiled, []
+            for since, future in veiled:
+                future.set(self._status(since))
 
     def _drop_held(self) -> None:
         """What has not started is as good as aborted; what only evaluates goes on."""
-        held, self._held = self._held, []
         run = self._run
-        for _, effect in held:
+        for effect in self._recorder.take_held():
             if isinstance(effect, StartNode):
                 error = NodeError("cancelled", "the attempt was cancelled before it began")
                 now = self._around.clock()
@@ -423,18 +314,6 @@ class ExecutionActor(LoopActor):
                 self.actor_ref.tell(failed)
             else:
                 self._perform(effect)
-
-    def _journal_figures(self) -> JsonObject | None:
-        gauge, around = self._gauge, self._around
-        if gauge is None:
-            return None
-        behind = gauge.appended > gauge.confirmed
-        return {
-            "state": "degraded" if gauge.lost or around.journal_fault() else "ok",
-            "records": self._run.journal_seq - self._saved_seq,
-            "bytes": gauge.bytes,
-            "lag_ms": round(1000 * max(0.0, around.clock() - gauge.since), 3) if behind else 0.0,
-        }
 
     # What is stored
 
@@ -463,7 +342,7 @@ class ExecutionActor(LoopActor):
                 self._claimed(message)
             case SaveState(epoch=epoch):
                 if message.result.applied:
-                    self._forget_records(message.write.state["journal_seq"])
+                    self._recorder.stored(message.write.state["journal_seq"])
                 if message.result.applied and epoch == self._run.epoch and message.write.save == self._last_save:
                     self._saved = True
                     self._run.revision = max(self._run.revision, message.write.state["revision"])
@@ -483,21 +362,8 @@ class ExecutionActor(LoopActor):
         if epoch != run.epoch or not run.status.at_rest:
             return
         logger.error("state refused as stale: another worker has this execution", execution_id=run.execution_id)
-        if self._around.journal is not None:
-            self._around.journal.tell(ForgetRecords(run.execution_id, run.journal_seq))
+        self._recorder.forget_everything()
         self._tell_supervisor(ExecutionDiscarded(run.execution_id))
-
-    def _forget_records(self, through: int) -> None:
-        journal, gauge = self._around.journal, self._gauge
-        if journal is None or gauge is None or through <= self._saved_seq:
-            return
-        self._saved_seq = through
-        gauge.bytes = 0
-        if through == self._run.journal_seq:
-            gauge.lost = False
-        journal.tell(ForgetRecords(self._run.execution_id, through))
-        # What led to a stored state need not be on disk elsewhere.
-        self._answer(through, on_disk=True)
 
     def _inserted_row(self, message: WriteDone) -> None:
         assert isinstance(message.write, InsertExecution)
@@ -531,7 +397,7 @@ class ExecutionActor(LoopActor):
             return
         run.db_writes += 1
         self._apply(resuming)
-        _pass_value(self._answer_when_recorded(run.epoch, strict=False), future)
+        _pass_value(self._recorder.when_recorded(run.epoch, strict=False), future)
         self._apply(Recovered(run.epoch, self._around.clock()))
         self._hear_deferred()
 
@@ -571,12 +437,10 @@ class ExecutionActor(LoopActor):
     # What callers ask
 
     def _status(self, since: int | None) -> StatusAnswer | LoopFuture:
-        run, gauge = self._run, self._gauge
-        if self._veiled_until and gauge is not None:
-            if gauge.confirmed < self._veiled_until and not gauge.lost and not self._around.journal_fault():
-                self._veiled.append((since, future := LoopFuture()))
-                return future
-            self._veiled_until = 0
+        run = self._run
+        if self._recorder.is_veiled:
+            self._veiled.append((since, future := LoopFuture()))
+            return future
         if since is not None:
             payload = status_payload(run, self._context(), since)
             return StatusAnswer(orjson.dumps(payload), run.revision)
@@ -588,7 +452,7 @@ class ExecutionActor(LoopActor):
     def _context(self) -> StatusContext:
         completed = self._run.status is ExecutionStatus.COMPLETED
         saved = self._saved and self._run.status.at_rest and not completed
-        return StatusContext(checkpoint_saved=saved, journal=self._journal_figures())
+        return StatusContext(checkpoint_saved=saved, journal=self._recorder.figures())
 
     def _change(self, since: int) -> LoopFuture:
         future: LoopFuture = LoopFuture()
@@ -665,7 +529,7 @@ class ExecutionActor(LoopActor):
         except IllegalTransition:
             run = self._run
             raise CommandRefused(run.execution_id, name, run.status, "there is nothing left to stop") from None
-        return self._answer_when_recorded()
+        return self._recorder.when_recorded()
 
     def _signal(self, message: SignalExecution) -> LoopFuture:
         run = self._run
@@ -679,7 +543,7 @@ class ExecutionActor(LoopActor):
         if fault is not None:
             raise StorageUnavailable(f"the journal cannot be written: {fault}")
         self._apply(SignalReceived(message.name, message.payload, self._around.clock()))
-        return self._answer_when_recorded()
+        return self._recorder.when_recorded()
 
     def _interrupt(self, message: InterruptExecution) -> None:
         if not self._run.status.at_rest:
@@ -702,7 +566,7 @@ class ExecutionActor(LoopActor):
         else:
             self._apply(TakenUp(message.epoch, now))
 
-    def _give_up(self, message: GiveUpExecution) -> None:
+    def _fail_for_good(self, message: GiveUpExecution) -> None:
         if self._run.status.at_rest:
             self._save()
             return
@@ -714,11 +578,6 @@ class ExecutionActor(LoopActor):
             self._around.supervisor.tell(message)
         except ActorDeadError:
             logger.warning("supervisor is gone", execution_id=self._run.execution_id, message=type(message).__name__)
-
-
-def _is_command(message: RunMessage) -> bool:
-    """Whether a message is recorded in `exit` too. That a first epoch begins needs no record: its row says so."""
-    return isinstance(message, COMMANDS) and not (type(message) is Recovered and message.epoch == 1)
 
 
 def _pass_value(source: LoopFuture, target: LoopFuture) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from pykka import ActorRef
 
 from offbook.actors.directory import Entry, ExecutionDirectory
-from offbook.actors.execution import Surroundings
+from offbook.actors.surroundings import Surroundings
 from offbook.actors.loop import LoopActor
 from offbook.actors.relay import Relay
 from offbook.workflows.values import JsonObject

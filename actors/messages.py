@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from offbook.persistence.group_journal import JournalGauge
 from offbook.workflows.messages import RunMessage
@@ -399,7 +399,7 @@ class StoreWrite:
     """Anybody to persistence: commit this with whatever else waits; `WriteDone` or `WriteFailed` comes back."""
 
     write: Write
-    reply_to: ActorRef[object] | None
+    reply_to: ActorRef[Any] | None
     keep_trying: bool = False
     """Whether to keep it while the database is away; else `WriteFailed` comes back at once."""
 
@@ -415,7 +415,7 @@ class AppendRecord:
     seq: int
     message: RunMessage
     gauge: JournalGauge
-    reply_to: ActorRef[object] | None
+    reply_to: ActorRef[Any] | None
 
 
 @dataclass(frozen=True, slots=True)

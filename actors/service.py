@@ -17,7 +17,7 @@ from pykka import ActorDeadError, ActorRef
 
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import Entry, ExecutionDirectory
-from offbook.actors.execution import Surroundings
+from offbook.actors.surroundings import Surroundings
 from offbook.actors.pages import decode_cursor, encode_cursor, row_json
 from offbook.actors.loop import LoopFuture
 from offbook.actors.messages import (
@@ -164,7 +164,7 @@ class ExecutionService:
         With `since`, only what changed after that revision; with `wait`, up to so many seconds later, as soon
         as there is something newer than `since`.
         """
-        entry = await self._entry(execution_id)
+        entry = self._directory.find(execution_id) or await self._entry(execution_id)
         if entry is None:
             return await self._stored_status(execution_id, caller, since)
         if not caller.may_see(entry.user_id):
@@ -175,10 +175,14 @@ class ExecutionService:
         try:
             if wait and since is not None:
                 await self._wait_for_change(ref, since, wait)
-            async with asyncio.timeout(ASK_TIMEOUT):
-                answer = await ref.ask(GetStatus(since), block=False)
-                while isinstance(answer, LoopFuture):
-                    answer = await answer
+            asked = ref.ask(GetStatus(since), block=False)
+            # Mostly it is answered within this turn of the loop, and a timer would cost as much as the answer.
+            await asyncio.sleep(0)
+            answer = asked.get() if asked.done() else asked
+            if isinstance(answer, LoopFuture):
+                async with asyncio.timeout(ASK_TIMEOUT):
+                    while isinstance(answer, LoopFuture):
+                        answer = await answer
         except ActorDeadError:
             # It crashed or was evicted between the look-up and the answer.
             entry = self._directory.find(execution_id)

@@ -13,7 +13,8 @@ from pykka import ActorDeadError, ActorRef
 
 from offbook.actors.admission import Admission
 from offbook.actors.directory import Entry, ExecutionDirectory
-from offbook.actors.execution import ExecutionActor, Surroundings
+from offbook.actors.execution import ExecutionActor
+from offbook.actors.surroundings import Surroundings
 from offbook.actors.listing import list_actors
 from offbook.actors.loop import Dispatcher, LoopActor, LoopFuture
 from offbook.actors.messages import (

@@ -17,7 +17,7 @@ from pykka import ActorDeadError, ActorRef
 
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import ExecutionDirectory
-from offbook.actors.execution import Surroundings
+from offbook.actors.surroundings import Surroundings
 from offbook.actors.journal import JournalActor
 from offbook.actors.loop import Dispatcher, LoopFuture
 from offbook.actors.messages import DrainWorker, RecoverWorker, ServiceCrashed
@@ -119,6 +119,8 @@ class Engine:
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
         loop = asyncio.get_running_loop()
+        dispatcher = Dispatcher(loop)
+        stack.callback(dispatcher.close)
         for module in settings.imports:
             importlib.import_module(module)
         worker_id = "embedded"
@@ -171,7 +173,6 @@ class Engine:
         limits = SupervisorLimits(
             settings.max_live, settings.max_queued, settings.retain_seconds, settings.retain_count
         )
-        dispatcher = Dispatcher(loop)
         self._supervisor = Supervisor.spawn(
             dispatcher, dispatcher, around, limits, directory, recovery, services=services, goes_on=self._goes_on
         )

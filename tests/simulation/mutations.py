@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from offbook.actors.execution import ExecutionActor
+from offbook.actors.recorder import Recorder
 from offbook.actors.supervisor import Supervisor
 from offbook.persistence.group_commit import GroupCommit
 from offbook.persistence.group_journal import GroupJournal
@@ -116,19 +117,19 @@ def _forget_the_journal_early() -> list[Patch]:
 
     def early(self: Any) -> None:
         save(self)
-        self._forget_records(self._run.journal_seq)
+        self._recorder.stored(self._run.journal_seq)
 
     return [(ExecutionActor, "_save", early)]
 
 
 def _let_sync_run_ahead() -> list[Patch]:
-    record = ExecutionActor._record
+    record = Recorder.record
 
     def careless(self: Any, message: Any) -> int:
         record(self, message)
         return 0
 
-    return [(ExecutionActor, "_record", careless)]
+    return [(Recorder, "record", careless)]
 
 
 def _lose_a_kept_write() -> list[Patch]:
@@ -209,7 +210,7 @@ def _write_once_more() -> list[Patch]:
 
 def _show_an_epoch_before_it_is_on_disk() -> list[Patch]:
     def bare(self: Any, since: int | None) -> Any:
-        self._veiled_until = 0
+        self._recorder._veil = 0
         return shown(self, since)
 
     shown = ExecutionActor._status

@@ -14,7 +14,7 @@ from offbook.actors import journal as journal_actor
 from offbook.actors import persistence as persistence_actor
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import ExecutionDirectory
-from offbook.actors.execution import Surroundings
+from offbook.actors.surroundings import Surroundings
 from offbook.actors.loop import LoopActor, LoopFuture
 from offbook.actors.messages import (
     Command,

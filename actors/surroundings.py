@@ -1,0 +1,44 @@
+"""What the actors of a worker work with: one object, shared, built by the composition root."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from loguru import logger
+from pykka import ActorRef
+
+from offbook.actors.dead_letters import DeadLetters
+from offbook.actors.runner import NodeRunner
+
+
+def _nobody_to_tell(reason: str) -> None:
+    logger.critical("worker cannot go on", why=reason)
+
+
+class Teller(Protocol):
+    """Whoever takes messages: an actor's reference, or a Relay."""
+
+    def tell(self, message: Any, /) -> None: ...
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """A worker, as its executions see it."""
+
+    worker_id: str
+    loop: asyncio.AbstractEventLoop
+    clock: Callable[[], float]
+    runner: NodeRunner
+    persistence: Teller
+    journal: Teller | None = None
+    """None: this worker keeps no journal, and every execution has the durability `exit`."""
+    journal_fault: Callable[[], str | None] = lambda: None
+    """Says why the journal cannot be written now; None while it can."""
+    give_up: Callable[[str], None] = _nobody_to_tell
+    """Hears why this worker cannot go on."""
+    dead_letters: DeadLetters = field(default_factory=DeadLetters)
+    supervisor: ActorRef[Any] = field(init=False)
+    """Set by the Supervisor itself."""
