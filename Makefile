@@ -1,23 +1,62 @@
-# Targets for people. Everything is installed into .venv; `make demo` needs nothing but Python 3.11 or later.
+# Targets for people. A machine needs Python 3.11 or later and nothing else: each target makes the virtual environment
+# and installs what it needs, once; a change of pyproject.toml has it installed again.
 
-PYTHON ?= python3
-VENV ?= .venv
+.PHONY: demo test lint bench format clean
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+
+# The environment is .venv, but not always. PostgreSQL does not run as root, so tests that root runs start it as
+# another user, and its package opens every folder above it to everybody for that. Where those folders are closed (a
+# checkout in root's home), the environment lies outside of them.
+ifndef VENV
+VENV := $(shell if [ "$$(id -u)" != 0 ] || su -s /bin/sh nobody -c 'test -x "$(CURDIR)"' 2>/dev/null; then echo .venv; \
+	else echo /var/cache/offbook/venv-$$(echo '$(CURDIR)' | cksum | cut -d' ' -f1); fi)
+endif
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint
+# The figures of docs/performance.md.
+BENCHMARKS ?= status status_under_load throughput live_memory loop_actor resume recovery drain cancel
+
+help:
+	@echo 'make demo    write a short book with a local model, lose the model, go on (DEMO="--provider scripted": without it)'
+	@echo 'make test    run the tests (TESTS="tests/web -k etag" for some)'
+	@echo 'make lint    ruff, mypy, import-linter'
+	@echo 'make format  have ruff put the code in order'
+	@echo 'make bench   measure what docs/performance.md says (BENCHMARKS="status resume" for some)'
+	@echo 'make clean   remove the environment and what was built'
+	@echo
+	@echo 'environment: $(VENV)'
 
 demo: $(VENV)/demo-installed
 	$(BIN)/offbook demo $(DEMO)
 
 test: $(VENV)/dev-installed
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(TESTS)
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-$(VENV)/%-installed: pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[$*]'
-	touch $@
+format: $(VENV)/dev-installed
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/dev-installed
+	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name --json || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist offbook.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(BIN)/python:
+	@test -n '$(PYTHON)' || { echo 'Offbook needs Python 3.11 or later; none is on the PATH (PYTHON=... names one)' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo 'the virtual environment cannot be made; on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
+
+# One stamp for each extra. `make` compares its time with pyproject.toml's, so an installed environment costs nothing.
+$(VENV)/%-installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
