@@ -57,7 +57,7 @@ def status_payload(run: RunState, context: StatusContext, since: int | None = No
         "node_results": {
             node.id: _node_result(run, node, work, status) for node, work in nodes if work.revision > after
         },
-        "processing_steps": [_step(step) for step in run.steps if step.revision > after],
+        "processing_steps": [_step(step) for step in run.steps if step[-1] > after],
         "first_seq": run.steps.first_seq,
         "last_output_node": run.last_output_node,
         "usage": run.usage.to_json(),
@@ -153,14 +153,8 @@ def _shown(work: NodeStatus, status: ExecutionStatus) -> str:
 
 
 def _step(step: Step) -> JsonObject:
-    return {
-        "seq": step.seq,
-        "at": format_time(step.at),
-        "node_id": step.node_id,
-        "item": step.item,
-        "kind": step.kind.value,
-        "text": step.text,
-    }
+    seq, at, node_id, item, kind, text, _ = step
+    return {"seq": seq, "at": format_time(at), "node_id": node_id, "item": item, "kind": kind, "text": text}
 
 
 def _error(run: RunState) -> JsonObject | None:

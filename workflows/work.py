@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from offbook.workflows.states import NodeStatus, StepKind
 from offbook.workflows.values import NO_USAGE, JsonObject, JsonValue, NodeError, Usage
@@ -157,21 +158,12 @@ class Work:
         return work
 
 
-class Step:
-    """One line of what happened, for people; a text step grows while its text streams."""
+Step: TypeAlias = tuple[int, float, str | None, int | None, str, str, int]
+"""One line of what happened, for people: seq, at, node_id, item, kind, text, revision.
 
-    __slots__ = ("at", "item", "kind", "node_id", "revision", "seq", "text")
-
-    def __init__(
-        self, seq: int, at: float, node_id: str | None, item: int | None, kind: StepKind, text: str, revision: int
-    ) -> None:
-        self.seq = seq
-        self.at = at
-        self.node_id = node_id
-        self.item = item
-        self.kind = kind
-        self.text = text
-        self.revision = revision
+A plain tuple, not a class: a worker holds a million of them, and the garbage collector leaves tuples of such
+values alone.
+"""
 
 
 class Steps:
@@ -190,12 +182,12 @@ class Steps:
     def first_seq(self) -> int:
         """The oldest step still here; 1 more than the last if there is none."""
         kept = self._entries[-STEPS_KEPT:]
-        return kept[0].seq if kept else self.last_seq + 1
+        return kept[0][0] if kept else self.last_seq + 1
 
     def add(self, at: float, node_id: str | None, item: int | None, kind: StepKind, text: str, revision: int) -> None:
-        self.last_seq += 1
+        self.last_seq = seq = self.last_seq + 1
         entries = self._entries
-        entries.append(Step(self.last_seq, at, node_id, item, kind, text, revision))
+        entries.append((seq, at, node_id, item, kind.value, text, revision))
         if len(entries) >= 2 * STEPS_KEPT:
             del entries[:-STEPS_KEPT]
 
@@ -203,27 +195,18 @@ class Steps:
         """Add streamed text, to the step before it where that is of the same source and not yet full."""
         entries = self._entries
         if entries:
-            last = entries[-1]
-            if (
-                last.kind is kind
-                and last.node_id == node_id
-                and last.item == item
-                and len(last.text) + len(text) <= STEP_TEXT_LIMIT
-            ):
-                last.text += text
-                last.revision = revision
+            seq, began, *source, before, _ = entries[-1]
+            if source == [node_id, item, kind.value] and len(before) + len(text) <= STEP_TEXT_LIMIT:
+                entries[-1] = (seq, began, node_id, item, kind.value, before + text, revision)
                 return
         for start in range(0, len(text), STEP_TEXT_LIMIT):
             self.add(at, node_id, item, kind, text[start : start + STEP_TEXT_LIMIT], revision)
 
     def to_state(self) -> list[JsonValue]:
-        return [[s.seq, s.at, s.node_id, s.item, s.kind.value, s.text] for s in self]
+        return [step[:-1] for step in self]
 
     @classmethod
     def from_state(cls, rows: list[JsonValue], last_seq: int, revision: int) -> Steps:
         steps = cls(last_seq)
-        steps._entries = [
-            Step(seq, at, node_id, item, StepKind(kind), text, revision)
-            for seq, at, node_id, item, kind, text in rows
-        ]
+        steps._entries = [(*row, revision) for row in rows]
         return steps
