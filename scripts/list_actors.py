@@ -61,7 +61,10 @@ def table(listing: dict[str, Any]) -> list[str]:
     rows = [_row(actor) for actor in listing["actors"]]
     widths = [max(len(row[index]) for row in [COLUMNS, *rows]) for index in range(len(COLUMNS))]
     lines = [_line(row, widths) for row in [COLUMNS, *rows]]
-    return [*lines, f"{len(rows)} actors, {listing.get('dead_letters', 0)} dead letters"]
+    letters = listing.get("dead_letters") or {}
+    reasons = ", ".join(f"{_shown(reason)} {count}" for reason, count in (letters.get("reasons") or {}).items())
+    total = f"{len(rows)} actors, {letters.get('count', 0)} dead letters"
+    return [*lines, f"{total} ({reasons})" if reasons else total]
 
 
 def _row(actor: dict[str, Any]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 
 JSON_TYPE = "application/json"
 YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
+MAX_USER_LENGTH = 200
 MAX_LABELS = 50
 MAX_LABEL_LENGTH = 500
 
@@ -120,6 +121,9 @@ class Fields:
         fields.note_unknown()
         if user_id is not None and not user_id.strip():
             fields.refuse("bad-field", "id", "must not be empty")
+        for word, text in (("id", user_id), ("role", role), ("tier", tier)):
+            if text and (len(text) > MAX_USER_LENGTH or not text.isprintable()):
+                fields.refuse("bad-field", word, f"must have at most {MAX_USER_LENGTH} printable characters")
         self.problems.extend(fields.problems)
         return ExecutionUser(user_id or "", role or "user", tier or "")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from aiohttp import web
 from multidict import istr
 
+from offbook.web.bodies import MAX_USER_LENGTH
 from offbook.web.errors import RequestRefused
 from offbook.workflows.caller import OPERATOR, Caller
 
 USER = istr("X-Offbook-User")
 ROLE = istr("X-Offbook-Role")
 TIER = istr("X-Offbook-Tier")
-MAX_USER_LENGTH = 200
 
 
 def caller_of(request: web.Request) -> Caller:

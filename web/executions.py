@@ -17,6 +17,8 @@ from offbook.workflows.values import JsonValue
 
 LIST_PARAMETERS = ("status", "workflow", "user", "label", "cursor", "limit")
 DEFAULT_PAGE = 50
+PRIVATE = "private, no-cache"
+"""Answers differ by caller, whom caches between do not know, and are asked for again each time."""
 
 
 class ExecutionRoutes:
@@ -75,9 +77,10 @@ class ExecutionRoutes:
             answer = await self._service.status(execution_id, caller=caller)
         etag = f'"{answer.revision}"'
         if known is not None and known.removeprefix("W/") == etag:
-            return web.Response(status=304, headers={hdrs.ETAG: etag})
+            return web.Response(status=304, headers={hdrs.ETAG: etag, hdrs.CACHE_CONTROL: PRIVATE})
         response = web.Response(body=answer.body, content_type=JSON_TYPE)
         response.headers[hdrs.ETAG] = etag
+        response.headers[hdrs.CACHE_CONTROL] = PRIVATE
         return response
 
     async def _answer_in_time(
@@ -169,8 +172,8 @@ def status_url(execution_id: str) -> str:
 
 def json_response(value: JsonValue, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """Answer a value as JSON."""
-    body = orjson.dumps(value)
-    return web.Response(body=body, status=status, headers=MultiDict(headers or {}), content_type=JSON_TYPE)
+    sent = MultiDict({hdrs.CACHE_CONTROL: PRIVATE, **(headers or {})})
+    return web.Response(body=orjson.dumps(value), status=status, headers=sent, content_type=JSON_TYPE)
 
 
 def _accepted(execution_id: str) -> web.Response:

@@ -47,7 +47,7 @@ ACTORS: JsonObject = {
             "last_reason": "boom",
         },
     ],
-    "dead_letters": 5,
+    "dead_letters": {"count": 5, "reasons": {"stale": 4, "nobody": 1}, "latest": []},
     "counts": {},
 }
 
@@ -86,7 +86,7 @@ async def test_table_has_a_row_for_each_actor(server: str) -> None:
     assert shown[0] == "class name execution id state mailbox high handled age node restarts"
     assert shown[1] == "Supervisor supervisor - running 0 7 1234 1h02m - 0"
     assert shown[2] == f"ExecutionActor novella/?0123 {'e' * 32} recovering 2 9 - 1m01s chapters, cover 3"
-    assert lines[3] == "2 actors, 5 dead letters"
+    assert lines[3] == "2 actors, 5 dead letters (stale 4, nobody 1)"
 
 
 async def test_json_is_what_the_server_says(server: str) -> None:

@@ -75,6 +75,16 @@ async def test_start_names_every_bad_field_at_once(client: Client) -> None:
     }
 
 
+@pytest.mark.parametrize("user", [{"id": "a" * 201}, {"id": "a\nb"}, {"id": "ada", "tier": "t" * 201}])
+async def test_user_in_a_body_is_bounded_like_one_in_a_header(
+    client: Client, service: DummyService, user: dict[str, str]
+) -> None:
+    response = await client.post("/executions", json={"workflow": {}, "user": user})
+    assert response.status == 422
+    assert [error["path"] for error in (await response.json())["errors"]] == [f"user.{list(user)[-1]}"]
+    assert not service.executions
+
+
 async def test_start_of_an_unknown_workflow_is_not_found(client: Client) -> None:
     response = await client.post("/executions", json={"workflow": "nobody", "user": ADA})
     assert response.status == 404
@@ -123,6 +133,17 @@ async def test_status_that_has_not_changed_is_304(client: Client, service: Dummy
     assert (response.status, await response.read()) == (304, b"")
     execution.change(status="completed")
     assert (await client.get(url, headers={"If-None-Match": etag})).status == 200
+
+
+@pytest.mark.parametrize("path", ["/status/{}", "/executions"])
+async def test_answers_are_not_for_caches_that_other_callers_share(
+    client: Client, service: DummyService, path: str
+) -> None:
+    url = path.format(service.add().execution_id)
+    response = await client.get(url)
+    assert response.headers["Cache-Control"] == "private, no-cache"
+    unchanged = await client.get(url, headers={"If-None-Match": response.headers.get("ETag", "")})
+    assert unchanged.headers["Cache-Control"] == "private, no-cache"
 
 
 async def test_since_and_wait_reach_the_service(client: Client, service: DummyService) -> None:
