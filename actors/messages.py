@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from offbook.persistence.group_journal import JournalGauge
+from offbook.workflows.caller import OPERATOR, Caller
 from offbook.workflows.messages import RunMessage
 from offbook.workflows.records import ExecutionFilter, InsertExecution, PutWorkflow, Write, WriteResult
 from offbook.workflows.run import Run
@@ -196,9 +197,13 @@ class StartExecution:
 
 @dataclass(frozen=True, slots=True)
 class ForwardCommand:
-    """Service to Supervisor: asked, a future of the answer of the execution, which is loaded if need be."""
+    """Service to Supervisor: asked, a future of the answer of the execution, which is loaded if need be.
+
+    ExecutionNotFound if it is not the caller's: who owns a stored one is known once it is loaded, by that one read.
+    """
 
     command: Command
+    caller: Caller = OPERATOR
 
 
 @dataclass(frozen=True, slots=True)

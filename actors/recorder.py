@@ -162,11 +162,13 @@ class Recorder:
         gauge, around = self._gauge, self._around
         if gauge is None:
             return None
-        behind = gauge.appended > gauge.confirmed
+        # What is in the database is neither behind nor kept, whatever the journal is still at.
+        behind = gauge.appended > max(gauge.confirmed, self._saved_seq)
+        records = self._run.journal_seq - self._saved_seq
         return {
             "state": "degraded" if gauge.lost or around.journal_fault() else "ok",
-            "records": self._run.journal_seq - self._saved_seq,
-            "bytes": gauge.bytes,
+            "records": records,
+            "bytes": gauge.bytes if records else 0,
             "lag_ms": round(1000 * max(0.0, around.clock() - gauge.since), 3) if behind else 0.0,
         }
 

@@ -225,24 +225,20 @@ class ExecutionService:
         self, execution_id: str, *, caller: Caller, guidance: str = "", user: ExecutionUser | None = None
     ) -> JsonObject:
         """Have an execution go on from what did not finish; the same answer if it does already."""
-        await self._check_caller(execution_id, caller)
-        epoch = await self._command(ResumeExecution(execution_id, guidance, user))
+        epoch = await self._command(ResumeExecution(execution_id, guidance, user), caller)
         return {"execution_id": execution_id, "epoch": epoch, "status_url": f"/status/{execution_id}"}
 
     async def cancel(self, execution_id: str, *, caller: Caller) -> None:
         """Stop: calls in flight are aborted, partial text is kept, a checkpoint is saved."""
-        await self._check_caller(execution_id, caller)
-        await self._command(CancelExecution(execution_id))
+        await self._command(CancelExecution(execution_id), caller)
 
     async def pause(self, execution_id: str, *, caller: Caller) -> None:
         """Start nothing new; calls in flight finish and are kept; a checkpoint is saved."""
-        await self._check_caller(execution_id, caller)
-        await self._command(PauseExecution(execution_id))
+        await self._command(PauseExecution(execution_id), caller)
 
     async def signal(self, execution_id: str, name: str, payload: JsonValue, *, caller: Caller) -> None:
         """Answer what an execution waits for; ValidationFailed if the form refuses the payload."""
-        await self._check_caller(execution_id, caller)
-        await self._command(SignalExecution(execution_id, name, payload))
+        await self._command(SignalExecution(execution_id, name, payload), caller)
 
     async def delete(self, execution_id: str, *, caller: Caller) -> None:
         """Forget an execution that is at rest, with its outputs and checkpoint."""
@@ -351,6 +347,10 @@ class ExecutionService:
         return workflow_schema(self._catalogue.types)
 
     # Operations
+
+    async def recovered(self) -> None:
+        """Wait until all that a process before this one left unfinished is in memory again."""
+        await self._directory.recovered
 
     async def actors(self) -> JsonObject:
         """List every actor of this worker."""
@@ -467,8 +467,10 @@ class ExecutionService:
         if not caller.may_see(owner):
             raise ExecutionNotFound(execution_id)
 
-    async def _command(self, command: Command) -> Any:
-        return await self._ask_supervisor(ForwardCommand(command), STORE_TIMEOUT)
+    async def _command(self, command: Command, caller: Caller) -> Any:
+        """Send a command; ExecutionNotFound unless the execution exists and is the caller's."""
+        await self._entry(command.execution_id)
+        return await self._ask_supervisor(ForwardCommand(command, caller), STORE_TIMEOUT)
 
     async def _ask_supervisor(self, message: object, timeout: float) -> Any:
         """Ask, and follow futures of futures to the answer."""

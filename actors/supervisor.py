@@ -22,7 +22,6 @@ from offbook.actors.messages import (
     AdoptExecution,
     AutoResumeDue,
     BeginExecution,
-    Command,
     CutOffExecution,
     DeleteStored,
     DrainWorker,
@@ -125,6 +124,8 @@ class Supervisor(LoopActor):
         self._service_crashes: dict[str, tuple[float, ...]] = {}
         self._goes_on = goes_on
         directory.surveyed = not goes_on
+        if not goes_on:
+            directory.recovered.set(None)
         self._recovery_failures = 0
         self._adopting: dict[str, list[LoopFuture]] = {}
         """Who waits for an execution that is still to be recovered."""
@@ -134,7 +135,7 @@ class Supervisor(LoopActor):
         self._admission = Admission(limits.max_live, limits.max_queued)
         self._around = around
         around.supervisor = self.actor_ref
-        self._held: dict[str, list[tuple[Command, LoopFuture]]] = {}
+        self._held: dict[str, list[tuple[ForwardCommand, LoopFuture]]] = {}
         """Commands for executions that are being loaded or restarted."""
         self._writing: dict[str, LoopFuture] = {}
         """Who waits for a delete or a workflow to be stored, by its id."""
@@ -156,7 +157,7 @@ class Supervisor(LoopActor):
             case StartExecution():
                 return self._start(message)
             case ForwardCommand():
-                return self._forward(message.command)
+                return self._forward(message)
             case ExecutionLoaded():
                 return self._loaded(message)
             case ExecutionDiscarded():
@@ -350,19 +351,21 @@ class Supervisor(LoopActor):
 
     # Commands
 
-    def _forward(self, command: Command) -> LoopFuture:
-        if self._draining is not None and isinstance(command, ResumeExecution):
+    def _forward(self, message: ForwardCommand) -> LoopFuture:
+        if self._draining is not None and isinstance(message.command, ResumeExecution):
             raise Draining
-        execution_id = command.execution_id
+        execution_id = message.command.execution_id
         entry = self._directory.find(execution_id)
+        if entry is not None and not message.caller.may_see(entry.user_id):
+            raise ExecutionNotFound(execution_id)
         held = self._held.get(execution_id)
         if held is None and entry is not None and entry.ref is not None:
-            return self._answer_of(entry.ref, command)
+            return self._answer_of(entry.ref, message.command)
         future = LoopFuture()
         if held is not None:
-            held.append((command, future))
+            held.append((message, future))
             return future
-        self._held[execution_id] = [(command, future)]
+        self._held[execution_id] = [(message, future)]
         if entry is None:
             self._recovery.load((execution_id,), self._tell_held)
         return future
@@ -374,19 +377,24 @@ class Supervisor(LoopActor):
 
     def _loaded(self, message: ExecutionLoaded) -> None:
         run = message.run
-        if run is None:
-            error = message.error or ExecutionNotFound(message.execution_id)
-            for _, future in self._held.pop(message.execution_id, ()):
-                future.set_exception((type(error), error, None))
+        owner = run.user.id if run is not None and run.user is not None else None
+        held = self._held.pop(message.execution_id, [])
+        theirs = [each for each in held if run is not None and each[0].caller.may_see(owner)]
+        for each in held:
+            if each not in theirs:
+                error = message.error or ExecutionNotFound(message.execution_id)
+                each[1].set_exception((type(error), error, None))
+        if run is None or not theirs:
             return
+        self._held[message.execution_id] = theirs
         entry = self._directory.find(message.execution_id) or self._take_in(message, run)
         if entry.ref is not None:
             self._release(entry, entry.ref)
 
     def _release(self, entry: Entry, ref: ActorRef[Any]) -> None:
         """Pass on the commands that waited for this execution's actor."""
-        for command, future in self._held.pop(entry.execution_id, ()):
-            _pass_on(self._answer_of(ref, command), future)
+        for message, future in self._held.pop(entry.execution_id, ()):
+            _pass_on(self._answer_of(ref, message.command), future)
 
     def _take_in(self, loaded: ExecutionLoaded, run: Run) -> Entry:
         """Take an execution that was stored into memory: one at rest as it is, one that was live goes on."""
@@ -450,6 +458,8 @@ class Supervisor(LoopActor):
     def _recover_next(self) -> None:
         waiting = self._directory.recovering
         if not waiting:
+            if self._directory.surveyed and not self._directory.recovered.done():
+                self._directory.recovered.set(None)
             return
         # Those that somebody asks for come first.
         others = (each for each in waiting if each not in self._adopting)
