@@ -208,8 +208,15 @@ class RunState:
         """Tokens of every attempt of every epoch, also of failed ones."""
         total = NO_USAGE
         for work in self.works:
-            total = total + work.total_usage
+            used = work.total_usage
+            if used is not NO_USAGE:
+                total = total + used
         return total
+
+    @property
+    def settled_nodes(self) -> int:
+        """How many nodes are done with for good."""
+        return len(self.works) - self._unsettled
 
     def percent(self) -> float:
         """How far the run is, 0 to 100; within an epoch it never goes back."""

@@ -9,11 +9,21 @@ import orjson
 from offbook.workflows.plan import PlanNode
 from offbook.workflows.run_state import RunState
 from offbook.workflows.states import ExecutionStatus, NodeStatus
-from offbook.workflows.values import JsonObject, JsonValue, format_time
+from offbook.workflows.values import NO_USAGE, JsonObject, JsonValue, format_time
 from offbook.workflows.work import Step, Work
 
 INLINE_OUTPUT_BYTES = 2048
 PREVIEW_CHARACTERS = 200
+UNUSED: JsonObject = NO_USAGE.to_json()
+UNTOUCHED: JsonObject = {
+    "status": NodeStatus.PENDING.value,
+    "attempt": 0,
+    "started_at": None,
+    "finished_at": None,
+    "usage": UNUSED,
+    "error": None,
+}
+"""How a node is shown to which nothing has happened yet: most of a status, early in an execution."""
 NO_JOURNAL: JsonObject = {"state": "off", "records": 0, "bytes": 0, "lag_ms": 0.0}
 
 
@@ -50,7 +60,7 @@ def status_payload(run: RunState, context: StatusContext, since: int | None = No
         "result": _result(run),
         "progress": {
             "percent": run.percent(),
-            "completed": sum(1 for node in run.plan.nodes if run.settled(node.index)),
+            "completed": run.settled_nodes,
             "total": len(run.works),
             "current": run.current_nodes if not status.at_rest else [],
         },
@@ -122,6 +132,8 @@ def _output_url(run: RunState, node_id: str) -> str:
 
 
 def _node_result(run: RunState, node: PlanNode, work: Work, status: ExecutionStatus) -> JsonObject:
+    if not work.revision:
+        return UNTOUCHED
     entry: JsonObject = {
         "status": _shown(work.status, status),
         "attempt": work.attempt,
@@ -136,7 +148,8 @@ def _node_result(run: RunState, node: PlanNode, work: Work, status: ExecutionSta
             "failed": work.count_items(NodeStatus.FAILED),
             "total": len(work.items),
         }
-    entry["usage"] = work.total_usage.to_json()
+    usage = work.total_usage
+    entry["usage"] = usage.to_json() if usage is not NO_USAGE else UNUSED
     entry["error"] = work.error.to_json() if work.error else None
     if work.partial:
         entry["partial_output"] = work.partial[-INLINE_OUTPUT_BYTES:]

@@ -87,7 +87,10 @@ def format_time(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     milliseconds = int(seconds * 1000)
-    return f"{_format_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
+    return _format_second(milliseconds // 1000) + _FRACTIONS[milliseconds % 1000]
+
+
+_FRACTIONS = tuple(f".{each:03d}Z" for each in range(1000))
 
 
 @lru_cache(maxsize=4096)

@@ -93,9 +93,11 @@ class Work:
     @property
     def total_usage(self) -> Usage:
         """Tokens of all attempts, of all items, the running ones included."""
-        total = self.usage + self.live_usage
+        total = self.usage
+        if self.live_usage is not NO_USAGE:
+            total = total + self.live_usage
         for item in self.items or ():
-            total = total + item.usage + item.live_usage
+            total = total + item.total_usage
         return total
 
     @property
