@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import queue
 import sys
 import threading
 import time
 import uuid
-from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Self, cast
 
 from loguru import logger as log
-from pykka import Actor, ActorDeadError, ActorRef, ActorRegistry
+from pykka import Actor, ActorDeadError, ActorRef, ActorRegistry, Future
 from pykka._actor import logger as pykka_logger
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
-from offbook.actors.loop_future import LoopDeadlockError, LoopFuture, forget_loop_thread, note_loop_thread
+from offbook.actors.loop_dispatcher import Dispatcher, default_dispatcher
+from offbook.actors.loop_future import ExceptionInfo, LoopDeadlockError, LoopFuture, refuse_to_block
 from offbook.actors.loop_mailbox import Mailbox, StopFlag
 
 __all__ = ["ChildStopped", "Dispatcher", "LoopActor", "LoopDeadlockError", "LoopFuture", "LoopRef"]
@@ -37,94 +39,6 @@ class ChildStopped:
     reason: BaseException | None
 
 
-class Dispatcher:
-    """Runs the mailboxes of LoopActors on one asyncio loop: one wake-up for a whole batch of ready actors."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, batch: int = 32) -> None:
-        """Dispatch on a loop; after `batch` messages of one actor the others have their turn."""
-        self.loop = loop
-        self.batch = batch
-        self.thread_id = 0
-        self._ready: deque[Mailbox] = deque()
-        self._armed = False
-        self._thread: threading.Thread | None = None
-        try:
-            if asyncio.get_running_loop() is loop:
-                self._bind()
-        except RuntimeError:
-            loop.call_soon_threadsafe(self._bind)
-
-    @classmethod
-    def in_thread(cls, name: str = "offbook-loop") -> Dispatcher:
-        """Run a loop on a daemon thread of its own and dispatch on it; `close` ends both."""
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=_run_until_stopped, args=(loop,), name=name, daemon=True)
-        dispatcher = cls(loop)
-        dispatcher._thread = thread
-        thread.start()
-        return dispatcher
-
-    def close(self) -> None:
-        """Stop dispatching; end the loop and its thread if they are the dispatcher's own."""
-        forget_loop_thread(self.thread_id)
-        if self._thread is not None:
-            self.loop.call_soon_threadsafe(self.loop.stop)
-            self._thread.join()
-            self._thread = None
-
-    def schedule(self, mailbox: Mailbox) -> None:
-        """Have a mailbox processed; from any thread."""
-        self._ready.append(mailbox)
-        if self._armed:
-            return
-        self._armed = True
-        if threading.get_ident() == self.thread_id:
-            self.loop.call_soon(self._drain)
-        else:
-            try:
-                self.loop.call_soon_threadsafe(self._drain)
-            except RuntimeError:
-                # The loop is closed: nobody handles messages any more.
-                self._armed = False
-
-    def _bind(self) -> None:
-        self.thread_id = threading.get_ident()
-        note_loop_thread()
-
-    def _drain(self) -> None:
-        self._armed = False
-        ready = self._ready
-        for _ in range(len(ready)):
-            mailbox = ready.popleft()
-            actor = mailbox.actor
-            assert actor is not None
-            actor._process(mailbox, self.batch)
-        if ready and not self._armed:
-            self._armed = True
-            self.loop.call_soon(self._drain)
-
-
-def _run_until_stopped(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-    finally:
-        loop.close()
-
-
-_default_lock = threading.Lock()
-_default: Dispatcher | None = None
-
-
-def default_dispatcher() -> Dispatcher:
-    """Return the dispatcher of actors that are started without one, on a loop thread of its own."""
-    global _default
-    with _default_lock:
-        if _default is None:
-            _default = Dispatcher.in_thread("offbook-default-loop")
-        return _default
-
-
 class LoopRef(ActorRef[Any]):
     """A reference to a LoopActor."""
 
@@ -139,23 +53,37 @@ class LoopRef(ActorRef[Any]):
     def messages_handled(self) -> int:
         return self.actor_inbox.handled
 
+    def is_alive(self) -> bool:
+        """Return whether it has neither stopped nor lost the dispatcher that would handle its messages."""
+        if self.actor_stopped.is_set():
+            return False
+        dispatcher = self.actor_inbox.dispatcher
+        return dispatcher is None or not dispatcher.closed
+
     def tell(self, message: Any) -> None:
         """Send a message; ActorDeadError if the actor has stopped."""
-        if self.actor_stopped.is_set():
+        if not self.is_alive():
             raise ActorDeadError(f"{self} not found")
         self.actor_inbox.put(Envelope(message))
 
     def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
-        """Send a message and return the answer, or with `block=False` a future of it, to be awaited."""
+        """Send a message and return the answer, or with `block=False` a future of it, to be awaited.
+
+        Raises LoopDeadlockError, and sends nothing, if that would block an actors' loop.
+        """
         future = LoopFuture()
-        if self.actor_stopped.is_set():
+        if not self.is_alive():
             future.set_exception((ActorDeadError, ActorDeadError(f"{self} not found"), None))
         else:
+            if block:
+                refuse_to_block()
             self.actor_inbox.put(Envelope(message, reply_to=future))
         return future.get(timeout=timeout) if block else future
 
     def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:
         """Have the actor stop after the messages before this one; True if it was alive."""
+        if block and self.is_alive():
+            refuse_to_block()
         asked = self.ask(_ActorStop(), block=False)
         assert isinstance(asked, LoopFuture)
 
@@ -183,7 +111,6 @@ class LoopActor(Actor):
 
     _parent: ActorRef[Any] | None = None
     _started = False
-    _torn_down = False
     _death: BaseException | None = None
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
@@ -250,65 +177,88 @@ class LoopActor(Actor):
 
     def _process(self, mailbox: Mailbox, most: int) -> None:
         """Handle what waits, up to so many messages, and be scheduled again if there is more."""
-        if not self._started:
-            self._started = True
-            self._actor_loop_setup()
+        try:
+            if not self._started:
+                self._started = True
+                self._actor_loop_setup()
+            if not self.actor_stopped.is_set():
+                self._handle_some(mailbox, most)
+        finally:
+            # Whatever flies through here: the actor ends in good order or has its next turn.
+            if self.actor_stopped.is_set():
+                self._end_life(mailbox)
+            mailbox.rest()
+
+    def _handle_some(self, mailbox: Mailbox, most: int) -> None:
         stopped = self.actor_stopped
-        if not stopped.is_set():
-            envelopes = mailbox.take(most)
-            position = 0
+        envelopes = mailbox.take(most)
+        position = 0
+        try:
             for envelope in envelopes:
                 position += 1
+                mailbox.begin()
                 self._handle(envelope)
                 if stopped.is_set():
-                    mailbox.put_back(envelopes[position:])
                     break
-            mailbox.handled += position
-        if stopped.is_set():
-            self._actor_loop_teardown()
-            self._tell_parent()
-        if mailbox.queue:
-            assert mailbox.dispatcher is not None
-            mailbox.dispatcher.schedule(mailbox)
-            return
-        mailbox.scheduled = False
-        if mailbox.queue and not mailbox.scheduled:
-            mailbox.scheduled = True
-            assert mailbox.dispatcher is not None
-            mailbox.dispatcher.schedule(mailbox)
+        finally:
+            if position < len(envelopes):
+                mailbox.put_back(envelopes[position:])
 
     def _handle(self, envelope: Envelope[Any]) -> None:
+        reply_to = envelope.reply_to
         try:
             response = self._handle_receive(envelope.message)
-            if envelope.reply_to is not None:
-                envelope.reply_to.set(response)
-        except Exception:  # noqa: BLE001 - Pykka's contract: a crash is the actor's end, not the loop's
-            if envelope.reply_to is not None:
-                if pykka_logger.isEnabledFor(logging.INFO):
-                    pykka_logger.info(f"Exception returned from {self} to caller:", exc_info=sys.exc_info())
-                envelope.reply_to.set_exception()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - Pykka's contract
+            # CancelledError comes out of a cancelled task whose result was wanted: no reason to stop everybody.
+            if reply_to is None:
+                self._handle_failure(type(error), error, error.__traceback__)
+                self._call_hook(self.on_failure, type(error), error, error.__traceback__)
                 return
+            if pykka_logger.isEnabledFor(logging.INFO):
+                pykka_logger.info(f"Exception returned from {self} to caller:", exc_info=sys.exc_info())
+            _answer(reply_to, None, (type(error), error, error.__traceback__))
+        except BaseException as error:  # noqa: BLE001
+            if reply_to is not None:
+                dead = ActorDeadError(f"{self.actor_ref} stopped while handling the message")
+                _answer(reply_to, None, (ActorDeadError, dead, None))
+            self._stop_everybody(error)
+        else:
+            if reply_to is not None:
+                _answer(reply_to, response, None)
+
+    def _actor_loop_setup(self) -> None:
+        self._call_hook(self.on_start)
+
+    def _actor_loop_teardown(self) -> None:
+        cast("Mailbox", self.actor_inbox).refuse(str(self.actor_ref))
+
+    def _call_hook(self, hook: Callable[..., None], *args: Any) -> None:
+        try:
+            hook(*args)
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - Pykka's contract
             self._handle_failure(*sys.exc_info())
-            try:
-                self.on_failure(*sys.exc_info())
-            except Exception:  # noqa: BLE001
-                self._handle_failure(*sys.exc_info())
-        except BaseException:  # noqa: BLE001
-            error = sys.exc_info()[1]
-            pykka_logger.debug(f"{error!r} in {self}. Stopping all actors.")
+        except BaseException as error:  # noqa: BLE001
+            self._stop_everybody(error)
+
+    def _stop_everybody(self, error: BaseException) -> None:
+        """Stop this actor and all the others: Pykka's answer to KeyboardInterrupt and its like."""
+        pykka_logger.debug(f"{error!r} in {self}. Stopping all actors.")
+        if self._death is None:
+            self._death = error
+        if not self.actor_stopped.is_set():
             self._stop()
-            ActorRegistry.stop_all(block=False)
+        ActorRegistry.stop_all(block=False)
 
     def _stop(self) -> None:
+        self._mark_stopped()
+        if pykka_logger.isEnabledFor(logging.DEBUG):
+            pykka_logger.debug(f"Stopped {self}")
+        self._call_hook(self.on_stop)
+
+    def _mark_stopped(self) -> None:
         if self.registered:
             ActorRegistry.unregister(self.actor_ref)
         self.actor_stopped.set()
-        if pykka_logger.isEnabledFor(logging.DEBUG):
-            pykka_logger.debug(f"Stopped {self}")
-        try:
-            self.on_stop()
-        except Exception:  # noqa: BLE001
-            self._handle_failure(*sys.exc_info())
 
     def _handle_failure(
         self,
@@ -316,19 +266,26 @@ class LoopActor(Actor):
         exception_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._death is None:
+            self._death = exception_value
+        self._mark_stopped()
         pykka_logger.error(
             f"Unhandled exception in {self}:",
             exc_info=cast("Any", (exception_type, exception_value, traceback)),
         )
-        self._death = self._death or exception_value
-        if self.registered:
-            ActorRegistry.unregister(self.actor_ref)
-        self.actor_stopped.set()
 
-    def _tell_parent(self) -> None:
-        if self._torn_down:
-            return
-        self._torn_down = True
+    def _be_abandoned(self, mailbox: Mailbox) -> None:
+        """Be dead because the dispatcher is closed."""
+        if self._death is None:
+            self._death = ActorDeadError(f"the dispatcher of {self} was closed")
+        self._mark_stopped()
+        self._end_life(mailbox)
+
+    def _end_life(self, mailbox: Mailbox) -> None:
+        """Answer who still waits, let go of the mailbox and tell the parent."""
+        self._actor_loop_teardown()
+        # Who keeps a reference to a dead actor keeps its mailbox, not all it knew.
+        mailbox.actor = None
         parent = self._parent
         if parent is None or not issubclass(parent.actor_class, LoopActor):
             return
@@ -336,3 +293,13 @@ class LoopActor(Actor):
             parent.tell(ChildStopped(self.actor_ref, self._death))
         except ActorDeadError:
             log.debug("parent stopped before its child", actor=str(self))
+
+
+def _answer(reply_to: Future[Any], response: Any, error: ExceptionInfo | None) -> None:
+    try:
+        if error is None:
+            reply_to.set(response)
+        else:
+            reply_to.set_exception(error)
+    except queue.Full:
+        log.debug("somebody else has answered before the actor did")

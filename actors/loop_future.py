@@ -6,9 +6,12 @@ import asyncio
 import queue
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
+from loguru import logger as log
 from pykka import Future, Timeout
 
 from offbook.workflows.errors import OffbookError
@@ -18,13 +21,17 @@ J = TypeVar("J")
 M = TypeVar("M")
 R = TypeVar("R")
 
+Callback = Callable[["LoopFuture"], None]
 ExceptionInfo = tuple[type[BaseException] | None, BaseException | None, Any]
 
-_LOCK = threading.Lock()
-"""Guards the moment at which a future is resolved; held for a few instructions only, so one serves all."""
+_LOCK = threading.RLock()
+"""Guards the moment at which a future is resolved; held for a few instructions only, so one serves all.
 
-_LOOP_THREADS: set[int] = set()
-"""Threads that run a Dispatcher: blocking one of them would keep the answer from ever coming."""
+Reentrant: a finalizer or a signal handler that resolves a future may run between any two of them.
+"""
+
+_ACTORS_LOOPS: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+"""Loops that run a Dispatcher: blocking one of them would keep the answer from ever coming."""
 
 
 class LoopDeadlockError(OffbookError):
@@ -48,7 +55,7 @@ class LoopFuture(Future[Any]):
         self._done = False
         self._value: Any = None
         self._error: ExceptionInfo | None = None
-        self._callbacks: list[Callable[[LoopFuture], None]] | None = None
+        self._callbacks: list[Callback] | None = None
         self._sources: tuple[Future[Any], ...] | None = None
 
     def done(self) -> bool:
@@ -63,12 +70,7 @@ class LoopFuture(Future[Any]):
         if self._get_hook is not None:
             return self._get_from_hook(timeout)
         if not self._done:
-            if threading.get_ident() in _LOOP_THREADS:
-                raise LoopDeadlockError
-            arrived = threading.Event()
-            self.add_done_callback(lambda _: arrived.set())
-            if not arrived.wait(timeout):
-                raise Timeout(f"{timeout} seconds")
+            self._block(timeout)
         if self._error is not None:
             kind, error, trace = self._error
             if error is None:
@@ -79,11 +81,25 @@ class LoopFuture(Future[Any]):
             raise error
         return self._value
 
+    def _block(self, timeout: float | None) -> None:
+        refuse_to_block()
+        arrived = threading.Event()
+
+        def resolved(_: LoopFuture) -> None:
+            arrived.set()
+
+        self.add_done_callback(resolved)
+        if not arrived.wait(timeout) and self._forget(resolved):
+            raise Timeout(f"{timeout} seconds")
+
     def _get_from_hook(self, timeout: float | None) -> Any:
+        # Without a lock, which the loop would have to wait for: of two threads that compute it the first counts.
         if not self._done:
             assert self._get_hook is not None
-            self._value = self._get_hook(timeout)
-            self._done = True
+            value = self._get_hook(timeout)
+            with _LOCK:
+                callbacks = None if self._done else self._resolved_to(value, None)
+            self._call(callbacks)
         return self._value
 
     def set(self, value: Any = None) -> None:
@@ -99,22 +115,43 @@ class LoopFuture(Future[Any]):
         with _LOCK:
             if self._done or self._get_hook is not None:
                 raise queue.Full
-            self._value = value
-            self._error = error
-            self._done = True
-            callbacks, self._callbacks = self._callbacks, None
-        for callback in callbacks or ():
-            callback(self)
+            callbacks = self._resolved_to(value, error)
+        self._call(callbacks)
 
-    def add_done_callback(self, function: Callable[[LoopFuture], None]) -> None:
-        """Call a function with this future once it is resolved, on the thread that resolves it; at once if it is."""
+    def _resolved_to(self, value: Any, error: ExceptionInfo | None) -> list[Callback] | None:
+        self._value = value
+        self._error = error
+        self._done = True
+        callbacks, self._callbacks = self._callbacks, None
+        return callbacks
+
+    def _call(self, callbacks: list[Callback] | None) -> None:
+        for callback in callbacks or ():
+            try:
+                callback(self)
+            except Exception:  # noqa: BLE001 - whoever listens must not harm the actor that answers
+                log.exception("callback of a future failed")
+
+    def add_done_callback(self, function: Callback) -> None:
+        """Call a function with this future once it is resolved, on the thread that resolves it; at once if it is.
+
+        What it raises is logged. A future with a hook is resolved when its value is asked for.
+        """
         with _LOCK:
             if not self._done:
                 if self._callbacks is None:
                     self._callbacks = []
                 self._callbacks.append(function)
                 return
-        function(self)
+        self._call([function])
+
+    def _forget(self, function: Callback) -> bool:
+        """Take a callback back; False if the future was resolved before."""
+        with _LOCK:
+            if self._callbacks is None:
+                return False
+            self._callbacks.remove(function)
+            return True
 
     def set_get_hook(self, func: Callable[[float | None], Any]) -> None:
         """Compute the value when it is asked for; queue.Full if there is a value already."""
@@ -148,7 +185,10 @@ class LoopFuture(Future[Any]):
         if self._get_hook is not None and not self._done:
             yield from self._await_hook().__await__()
         elif not self._done:
-            yield from self._waiter().__await__()
+            # Most answers come within this turn of the loop: to look once more costs less than to be woken.
+            yield
+            if not self._done:
+                yield from self._waiter().__await__()
         return self.get()
 
     __iter__ = __await__
@@ -165,8 +205,10 @@ class LoopFuture(Future[Any]):
         def resolved(_: LoopFuture) -> None:
             if threading.get_ident() == waiting_thread:
                 wake()
-            elif not loop.is_closed():
-                loop.call_soon_threadsafe(wake)
+            else:
+                with suppress(RuntimeError):
+                    # The loop may be closed by now, and with it whoever waited on it.
+                    loop.call_soon_threadsafe(wake)
 
         self.add_done_callback(resolved)
         return waiter
@@ -187,16 +229,22 @@ async def settle(futures: Iterable[Future[Any]]) -> None:
                 await future._waiter()
             continue
         try:
-            await future
+            if isinstance(future, LoopFuture):
+                await future
+            else:
+                # To await one of Pykka's own would block the loop.
+                await asyncio.get_running_loop().run_in_executor(None, future.get)
         except Exception:  # noqa: BLE001 - the same exception comes out of the hook that needs this future
             continue
 
 
-def note_loop_thread() -> None:
-    """Remember that the calling thread runs actors."""
-    _LOOP_THREADS.add(threading.get_ident())
+def note_actors_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Remember that a loop runs actors."""
+    _ACTORS_LOOPS.add(loop)
 
 
-def forget_loop_thread(thread_id: int) -> None:
-    """The thread runs actors no more."""
-    _LOOP_THREADS.discard(thread_id)
+def refuse_to_block() -> None:
+    """Raise LoopDeadlockError if the caller is on a loop that runs actors."""
+    loop = asyncio._get_running_loop()
+    if loop is not None and loop in _ACTORS_LOOPS:
+        raise LoopDeadlockError
