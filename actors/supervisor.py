@@ -61,7 +61,7 @@ from offbook.workflows.run import Run
 from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import JsonObject
 
-RECOVERY_PART = 200
+RECOVERY_PART = 100
 """Executions that are rebuilt at once at a start; the next part follows when those run."""
 FIRST_RECOVERY_DELAY = 0.2
 MAX_RECOVERY_DELAY = 10.0

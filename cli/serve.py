@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,14 +16,13 @@ from offbook.cli.exits import ExitCode
 from offbook.cli.imports import import_modules
 from offbook.cli.running import Interrupts, execute
 from offbook.cli.server_file import ServerFile, remove_server_file
+from offbook.cli.tuning import keep_collector_still, tune_process
 from offbook.cli.version import version
 from offbook.web.settings import MEGABYTE, WebSettings, check_bind
 
 if TYPE_CHECKING:
     from offbook.engine import Engine
 
-SWITCH_INTERVAL = 0.0002
-"""Seconds after which a thread that burns the processor lets the control loop in: status stays quick beside it."""
 DEFAULT_PORT = 8000
 LIMITS = "Limits"
 WHO = "Who may ask"
@@ -112,7 +110,7 @@ async def _serve(host: str, port: int, engine_settings: dict[str, Any], web: Web
     from offbook.web.app import create_app
     from offbook.web.server import serve_app
 
-    sys.setswitchinterval(SWITCH_INTERVAL)
+    tune_process()
     settings = EngineSettings.from_environment(**engine_settings)
     import_modules(settings.imports)
     with Interrupts() as interrupts:
@@ -126,12 +124,14 @@ async def _serve(host: str, port: int, engine_settings: dict[str, Any], web: Web
                 typer.echo(f"offbook serves {url}")
                 logger.info("server started", url=url, data_dir=str(folder))
                 hearing = asyncio.create_task(_stop_at_signals(interrupts, engine))
+                collecting = asyncio.create_task(keep_collector_still(engine.service.recovered()))
                 try:
                     await engine.stop_requested()
                     logger.info("server drains; a second signal hurries it")
                     await engine.drain()
                 finally:
                     hearing.cancel()
+                    collecting.cancel()
             finally:
                 remove_server_file(folder)
     return ExitCode.COMPLETED
