@@ -19,6 +19,7 @@ SLOTS = 2
 """Answers written at once."""
 TEMPLATE = "{% for m in messages %}{{ m['content'] }}\n\n{% endfor %}"
 """The model was never taught to chat: it goes on with what it is given."""
+MOST_THREADS = 4
 VERBOSITY = 0
 
 
@@ -32,6 +33,11 @@ def weights() -> Path:
         packaged.assemble(fresh, overwrite=True)
         fresh.replace(path)
     return path
+
+
+def threads() -> int:
+    """Leave half of the processors to others: threads that wait for a busy one spin, and all become slow."""
+    return min(MOST_THREADS, max(1, (os.cpu_count() or 1) // 2))
 
 
 def main() -> None:
@@ -48,6 +54,7 @@ def main() -> None:
     parameters.ui = False
     parameters.n_ctx = CONTEXT_TOKENS
     parameters.n_parallel = SLOTS
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads()
     parameters.use_jinja = True
     parameters.chat_template = TEMPLATE
     parameters.warmup = False
