@@ -7,6 +7,7 @@ from typing import Any
 
 from pykka import ActorRef
 
+from offbook.actors.loop import LoopFuture
 from offbook.actors.messages import BeginExecution
 from offbook.workflows.records import ExecutionFilter, ExecutionRow
 from offbook.workflows.run import Run
@@ -104,6 +105,8 @@ class ExecutionDirectory:
         self._entries: dict[str, Entry] = {}
         self.surveyed = False
         """Whether it is known which executions are to be recovered."""
+        self.recovered = LoopFuture()
+        """Resolved once all that was to be recovered is in memory again."""
         self.recovering: dict[str, None] = {}
         """Executions that were live when this worker's process went away and are not in memory yet, in order."""
 
