@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from offbook.workflows.document import fingerprint_of
+from offbook.workflows.document import Workflow, fingerprint_of
 from offbook.workflows.errors import ValidationFailed
 from offbook.workflows.loading import load_workflow
 from offbook.workflows.plan import Plan, compile_plan
-from offbook.workflows.document import Workflow
 from offbook.workflows.types import NodeTypes
 from offbook.workflows.validation import validate_workflow
 from offbook.workflows.values import JsonObject

@@ -123,6 +123,7 @@ class ExecutionActor(LoopActor):
         self._recorder = Recorder(run, around, self.actor_ref)
         self._last_save = 0
         """Which save has the state as it is now; those before it do not make it stored."""
+
     def on_receive(self, message: ExecutionMessage) -> object:
         match message:
             case (

@@ -8,9 +8,9 @@ from typing import Any
 from pykka import ActorRef
 
 from offbook.actors.directory import Entry, ExecutionDirectory
-from offbook.actors.surroundings import Surroundings
 from offbook.actors.loop import LoopActor
 from offbook.actors.relay import Relay
+from offbook.actors.surroundings import Surroundings
 from offbook.workflows.values import JsonObject
 
 

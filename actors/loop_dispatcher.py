@@ -51,8 +51,8 @@ class Dispatcher:
     def close(self) -> None:
         """Stop dispatching for good; end the loop and its thread if they are the dispatcher's own. From any thread.
 
-        Actors that have not been stopped before are dead from then on: no hook of theirs is called, and who
-        waits for an answer of theirs gets ActorDeadError.
+        Actors that have not been stopped before are dead from then on, one in the middle of its turn after that:
+        no hook of theirs is called, and who waits for an answer of theirs gets ActorDeadError.
         """
         self.closed = True
         for ref in ActorRegistry.get_all():

@@ -6,9 +6,9 @@ import asyncio
 import hashlib
 import time
 import uuid
-from dataclasses import replace
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import orjson
@@ -17,8 +17,6 @@ from pykka import ActorDeadError, ActorRef
 
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import Entry, ExecutionDirectory
-from offbook.actors.surroundings import Surroundings
-from offbook.actors.pages import decode_cursor, encode_cursor, row_json
 from offbook.actors.loop import LoopFuture
 from offbook.actors.messages import (
     AdoptExecution,
@@ -39,7 +37,9 @@ from offbook.actors.messages import (
     StartExecution,
     StatusAnswer,
 )
+from offbook.actors.pages import decode_cursor, encode_cursor, row_json
 from offbook.actors.recovery import WorkerRecovery
+from offbook.actors.surroundings import Surroundings
 from offbook.workflows.caller import Caller
 from offbook.workflows.checkpoint import checkpoint_document
 from offbook.workflows.document import Workflow
@@ -175,7 +175,7 @@ class ExecutionService:
         try:
             if wait and since is not None:
                 await self._wait_for_change(ref, since, wait)
-            asked = ref.ask(GetStatus(since), block=False)
+            asked: LoopFuture = ref.ask(GetStatus(since), block=False)  # type: ignore[assignment]
             # Mostly it is answered within this turn of the loop, and a timer would cost as much as the answer.
             await asyncio.sleep(0)
             answer = asked.get() if asked.done() else asked

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -13,8 +12,8 @@ from pykka import ActorDeadError, ActorRef
 
 from offbook.actors.admission import Admission
 from offbook.actors.directory import Entry, ExecutionDirectory
+from offbook.actors.drain import Drain
 from offbook.actors.execution import ExecutionActor
-from offbook.actors.surroundings import Surroundings
 from offbook.actors.listing import list_actors
 from offbook.actors.loop import Dispatcher, LoopActor, LoopFuture
 from offbook.actors.messages import (
@@ -55,21 +54,18 @@ from offbook.actors.messages import (
     WriteDone,
     WriteFailed,
 )
+from offbook.actors.recovery_queue import RecoveryQueue
+from offbook.actors.restart_intensity import recent_crashes, restart_delay
+from offbook.actors.surroundings import Surroundings
 from offbook.workflows.errors import CommandRefused, Draining, ExecutionNotFound
 from offbook.workflows.records import DeleteExecution, PutWorkflow
 from offbook.workflows.run import Run
 from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import JsonObject
 
-RECOVERY_PART = 100
-"""Executions that are rebuilt at once at a start; the next part follows when those run."""
-FIRST_RECOVERY_DELAY = 0.2
-MAX_RECOVERY_DELAY = 10.0
 SERVICE_RESTARTS = 5
 SERVICE_PERIOD = 60.0
 """More crashes of the PersistenceActor or JournalActor within so many seconds end the worker."""
-FIRST_RESTART_DELAY = 0.05
-MAX_RESTART_DELAY = 5.0
 EVICTION_SECONDS = 1.0
 
 _NOT_BEGUN = (ExecutionStatus.QUEUED, ExecutionStatus.RECOVERING)
@@ -123,12 +119,7 @@ class Supervisor(LoopActor):
         self._services = {service.name: service for service in services}
         self._service_crashes: dict[str, tuple[float, ...]] = {}
         self._goes_on = goes_on
-        directory.surveyed = not goes_on
-        if not goes_on:
-            directory.recovered.set(None)
-        self._recovery_failures = 0
-        self._adopting: dict[str, list[LoopFuture]] = {}
-        """Who waits for an execution that is still to be recovered."""
+        self._queue = RecoveryQueue(directory, needed=goes_on)
         self._dispatcher = dispatcher
         self._limits = limits
         self._directory = directory
@@ -140,10 +131,7 @@ class Supervisor(LoopActor):
         self._writing: dict[str, LoopFuture] = {}
         """Who waits for a delete or a workflow to be stored, by its id."""
         self._rested: dict[str, float] = {}
-        self._draining: LoopFuture | None = None
-        self._undrained: set[str] = set()
-        self._drained = 0
-        self._abort_calls = False
+        self._draining: Drain | None = None
         self._eviction_armed = False
 
     def on_receive(self, message: SupervisorMessage) -> object:
@@ -191,7 +179,7 @@ class Supervisor(LoopActor):
             case ExecutionsLoaded():
                 return self._recovered(message)
             case AdoptExecution():
-                return self._adopt_soon(message.execution_id)
+                return self._queue.wait_for(message.execution_id)
             case ServiceCrashed():
                 return self._service_crashed(message)
             case ServiceRestartDue():
@@ -288,7 +276,7 @@ class Supervisor(LoopActor):
         entry.rested_at = self._around.clock()
         self._rested[entry.execution_id] = entry.rested_at
         if self._draining is not None:
-            self._finish_drain(entry.execution_id)
+            self._draining.stored(entry.execution_id)
         elif entry.status is ExecutionStatus.FAILED:
             self._plan_auto_resume(entry)
         self._arm_eviction()
@@ -320,7 +308,8 @@ class Supervisor(LoopActor):
         self._leave(execution_id)
         if entry is not None and entry.ref is not None and entry.ref.is_alive():
             entry.ref.stop(block=False)
-        self._finish_drain(execution_id)
+        if self._draining is not None:
+            self._draining.stored(execution_id)
 
     def _delete(self, execution_id: str) -> LoopFuture:
         entry = self._directory.find(execution_id)
@@ -442,44 +431,27 @@ class Supervisor(LoopActor):
         if message.error is not None:
             self._recover_later(message.error, RecoverWorker())
             return
-        self._recovery_failures = 0
-        directory = self._directory
-        directory.surveyed = True
-        for execution_id in message.execution_ids:
-            if execution_id not in directory:
-                directory.recovering[execution_id] = None
-        for execution_id in [each for each in self._adopting if each not in directory.recovering]:
-            for future in self._adopting.pop(execution_id):
-                future.set(execution_id in directory)
-        if directory.recovering:
-            logger.info("recovery begins", executions=len(directory.recovering))
+        self._queue.survey(message.execution_ids)
+        if self._directory.recovering:
+            logger.info("recovery begins", executions=len(self._directory.recovering))
         self._recover_next()
 
     def _recover_next(self) -> None:
-        waiting = self._directory.recovering
-        if not waiting:
-            if self._directory.surveyed and not self._directory.recovered.done():
-                self._directory.recovered.set(None)
-            return
-        # Those that somebody asks for come first.
-        others = (each for each in waiting if each not in self._adopting)
-        part = itertools.islice(itertools.chain(self._adopting, others), RECOVERY_PART)
-        self._recovery.load(tuple(part), self._tell_self)
+        part = self._queue.next_part()
+        if part:
+            self._recovery.load(part, self._tell_self)
 
     def _recovered(self, message: ExecutionsLoaded) -> None:
         if message.error is not None:
             self._recover_later(message.error, ExecutionsLoaded(()))
             return
-        self._recovery_failures = 0
         for loaded in message.loaded:
-            self._directory.recovering.pop(loaded.execution_id, None)
             if loaded.execution_id not in self._directory:
                 self._recover(loaded)
             entry = self._directory.find(loaded.execution_id)
             if entry is not None and entry.ref is not None:
                 self._release(entry, entry.ref)
-            for future in self._adopting.pop(loaded.execution_id, ()):
-                future.set(loaded.execution_id in self._directory)
+            self._queue.done(loaded.execution_id)
         if message.loaded and not self._directory.recovering:
             logger.info("recovery is complete")
         self._recover_next()
@@ -497,36 +469,21 @@ class Supervisor(LoopActor):
             self._around.journal.tell(ForgetRecords(loaded.execution_id, loaded.records))
 
     def _recover_later(self, error: Exception, again: SupervisorMessage) -> None:
-        delay = min(MAX_RECOVERY_DELAY, FIRST_RECOVERY_DELAY * 2.0 ** min(self._recovery_failures, 10))
-        self._recovery_failures += 1
+        delay = self._queue.delay()
         logger.warning("recovery waits", retry_in=delay, why=str(error))
         self._later(delay, again)
-
-    def _adopt_soon(self, execution_id: str) -> LoopFuture:
-        future = LoopFuture()
-        directory = self._directory
-        if execution_id in directory or (directory.surveyed and execution_id not in directory.recovering):
-            future.set(execution_id in directory)
-        elif execution_id in self._adopting:
-            self._adopting[execution_id].append(future)
-        else:
-            self._adopting[execution_id] = [future]
-        return future
 
     # Crashes
 
     def _service_crashed(self, message: ServiceCrashed) -> None:
-        now = self._around.clock()
-        recent = tuple(at for at in self._service_crashes.get(message.name, ()) if now - at < SERVICE_PERIOD)
-        self._service_crashes[message.name] = (*recent, now)
+        crashes = recent_crashes(self._service_crashes.get(message.name, ()), self._around.clock(), SERVICE_PERIOD)
+        self._service_crashes[message.name] = crashes
         logger.error("service crashed, its mailbox is kept", service=message.name, why=message.reason)
-        if len(recent) >= SERVICE_RESTARTS:
-            self._around.give_up(
-                f"the {message.name} actor crashed {len(recent) + 1} times within {SERVICE_PERIOD:g} s: {message.reason}"
-            )
+        if len(crashes) > SERVICE_RESTARTS:
+            times = f"{len(crashes)} times within {SERVICE_PERIOD:g} s"
+            self._around.give_up(f"the {message.name} actor crashed {times}: {message.reason}")
             return
-        delay = min(MAX_RESTART_DELAY, FIRST_RESTART_DELAY * 2 ** len(recent))
-        self._later(delay, ServiceRestartDue(message.name))
+        self._later(restart_delay(crashes), ServiceRestartDue(message.name))
 
     def _crashed(self, message: ExecutionCrashed) -> None:
         entry = self._directory.find(message.execution_id)
@@ -544,17 +501,16 @@ class Supervisor(LoopActor):
             self._forget(entry.execution_id)
             return
         policy = message.run.plan.workflow.restart
-        now = around.clock()
-        entry.crashes = (*(at for at in entry.crashes if now - at < policy.within), now)
+        entry.crashes = recent_crashes(entry.crashes, around.clock(), policy.within)
         entry.restarts += 1
         if len(entry.crashes) > policy.max_restarts:
             entry.poisoned = True
-        delay = min(MAX_RESTART_DELAY, FIRST_RESTART_DELAY * 2 ** (len(entry.crashes) - 1))
+        delay = 0.0 if entry.poisoned else restart_delay(entry.crashes)
         logger.warning(
             "execution crashed", execution_id=entry.execution_id, why=message.reason, restarts=entry.restarts
         )
         entry.status = ExecutionStatus.RECOVERING
-        self._later(0.0 if entry.poisoned else delay, RestartDue(entry.execution_id))
+        self._later(delay, RestartDue(entry.execution_id))
 
     def _restart(self, execution_id: str) -> None:
         entry = self._directory.find(execution_id)
@@ -591,7 +547,8 @@ class Supervisor(LoopActor):
             ref.tell(BeginExecution(entry.run.epoch))
             return
         self._rested[entry.execution_id] = entry.rested_at
-        self._finish_drain(entry.execution_id)
+        if self._draining is not None:
+            self._draining.stored(entry.execution_id)
         self._arm_eviction()
 
     def _plan_auto_resume(self, entry: Entry) -> None:
@@ -615,26 +572,27 @@ class Supervisor(LoopActor):
     # The worker goes away
 
     def _drain(self, grace: float) -> LoopFuture:
-        first = self._draining is None
-        draining = self._draining = self._draining or LoopFuture()
-        if first:
-            self._undrained = {entry.execution_id for entry in self._directory if not entry.saved}
-            self._drained = len(self._undrained)
-            logger.info("drain begins", executions=self._drained, grace=grace)
-        if first and grace > 0:
-            self._later(grace, GraceOver())
-        self._interrupt_all(abort=not first or grace <= 0)
-        self._finish_drain()
-        return draining
+        draining = self._draining
+        if draining is None:
+            unsaved = (entry.execution_id for entry in self._directory if not entry.saved)
+            draining = self._draining = Drain(unsaved)
+            logger.info("drain begins", executions=draining.total, grace=grace)
+            if grace > 0:
+                self._later(grace, GraceOver())
+            self._interrupt_all(abort=grace <= 0)
+        else:
+            self._interrupt_all(abort=True)
+        return draining.finished
 
     def _interrupt_all(self, *, abort: bool) -> None:
-        self._abort_calls = self._abort_calls or abort
+        assert self._draining is not None
+        self._draining.aborts |= abort
         for entry in list(self._directory):
             self._interrupt(entry)
 
     def _interrupt(self, entry: Entry) -> None:
-        if entry.accepted and not entry.status.at_rest:
-            self._tell(entry, InterruptExecution(self._abort_calls))
+        if entry.accepted and not entry.status.at_rest and self._draining is not None:
+            self._tell(entry, InterruptExecution(self._draining.aborts))
 
     def _tell(self, entry: Entry, message: ExecutionMessage) -> None:
         """Tell an execution; one that has just crashed is told anew what it is to do when it is restarted."""
@@ -644,14 +602,6 @@ class Supervisor(LoopActor):
             entry.ref.tell(message)
         except ActorDeadError:
             logger.debug("execution crashed before it was told", execution_id=entry.execution_id)
-
-    def _finish_drain(self, execution_id: str | None = None) -> None:
-        if self._draining is None or self._draining.done():
-            return
-        if execution_id is not None:
-            self._undrained.discard(execution_id)
-        if not self._undrained:
-            self._draining.set(self._drained)
 
     # What people ask
 

@@ -1,4 +1,4 @@
-"""Seconds that a worker takes to checkpoint all its live executions when it is told to end, without a grace period."""
+"""Seconds that a worker takes to checkpoint all its live executions when it is told to end, without any grace."""
 
 from __future__ import annotations
 

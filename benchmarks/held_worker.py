@@ -30,7 +30,7 @@ async def serve(folder: Path, live: int) -> None:
     settings = EngineSettings(data_dir=folder, max_live=live + 10, max_calls=live + 10, max_queued=live + 10)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    fresh = not folder.exists()
+    fresh = not folder.exists()  # noqa: ASYNC240 - before anything runs
     async with Engine(settings, registry=registry()) as engine, serve_app(create_app(engine.service)) as url:
         tune_process()
         await_recovery = asyncio.create_task(keep_collector_still(engine.service.recovered()))

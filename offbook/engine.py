@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +18,6 @@ from pykka import ActorDeadError, ActorRef
 
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import ExecutionDirectory
-from offbook.actors.surroundings import Surroundings
 from offbook.actors.journal import JournalActor
 from offbook.actors.loop import Dispatcher, LoopFuture
 from offbook.actors.messages import DrainWorker, RecoverWorker, ServiceCrashed
@@ -27,6 +27,7 @@ from offbook.actors.relay import Relay
 from offbook.actors.runner import NodeRunner
 from offbook.actors.service import ExecutionService
 from offbook.actors.supervisor import Supervisor, SupervisorLimits
+from offbook.actors.surroundings import Surroundings
 from offbook.nodes.providers import provider_registry
 from offbook.nodes.registry import NodeRegistry
 from offbook.persistence.folder import DataFolder
@@ -140,7 +141,7 @@ class Engine:
             registry.load_plugins()
         runner = NodeRunner(registry, max_calls=settings.max_calls, clock=self._clock, loop_factory=type(loop))
         runner.start()
-        stack.push_async_callback(loop.run_in_executor, None, runner.close)
+        stack.push_async_callback(_in_thread, runner.close)
         read_pool = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="offbook-read")
         stack.callback(read_pool.shutdown)
 
@@ -156,7 +157,7 @@ class Engine:
         def start_service(name: str, start: Callable[[Relay], ActorRef[Any]]) -> Relay:
             relay = Relay(name, start, later=later, on_crash=service_crashed)
             services.append(relay)
-            stack.push_async_callback(loop.run_in_executor, None, relay.stop, STOP_SECONDS)
+            stack.push_async_callback(_in_thread, relay.stop, STOP_SECONDS)
             return relay
 
         services: list[Relay] = []
@@ -286,6 +287,12 @@ class Engine:
                 return await self.status(execution_id)
         except TimeoutError:
             raise StatusUnavailable(execution_id, timeout or 0.0) from None
+
+
+async def _in_thread(function: Callable[..., None], *args: object) -> None:
+    """Call what blocks on a thread, and wait for it."""
+    await asyncio.get_running_loop().run_in_executor(None, partial(function, *args))
+
 
 def _payload(answer: Any) -> JsonObject:
     payload: JsonObject = orjson.loads(answer.body)

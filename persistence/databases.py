@@ -56,7 +56,10 @@ def _open(url: URL, *, pool_size: int, read_only: bool) -> Engine:
     arguments: dict[str, Any] = {"check_same_thread": False} if sqlite else {"connect_timeout": CONNECT_SECONDS}
     options: dict[str, Any] = {}
     if not sqlite:
-        options = {"pool_pre_ping": read_only, "isolation_level": "REPEATABLE READ" if read_only else "READ COMMITTED"}
+        options = {
+            "pool_pre_ping": read_only,
+            "isolation_level": "REPEATABLE READ" if read_only else "READ COMMITTED",
+        }
     try:
         engine = create_engine(url, pool_size=pool_size, max_overflow=0, connect_args=arguments, **options)
     except (ModuleNotFoundError, NoSuchModuleError) as missing:

@@ -26,7 +26,7 @@ def quarantine(path: Path) -> Path:
 
 
 def salvage(path: Path) -> tuple[list[JournalRecord], int]:
-    """Return the records that can be read, from the front and from the back, and the last segment before the fault."""
+    """Return what can be read, from the front and from the back, and the last segment before the fault."""
     found: dict[int, list[JournalRecord]] = {}
     _read(path, "ASC", found)
     position = max(found, default=0)

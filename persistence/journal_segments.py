@@ -24,7 +24,9 @@ def pack_segment(records: Sequence[JournalRecord]) -> bytes:
 
 def unpack_segment(data: bytes) -> list[JournalRecord]:
     """Read a segment; orjson.JSONDecodeError if it is none."""
-    return [JournalRecord(execution_id, seq, orjson.dumps(message)) for execution_id, seq, message in orjson.loads(data)]
+    return [
+        JournalRecord(execution_id, seq, orjson.dumps(message)) for execution_id, seq, message in orjson.loads(data)
+    ]
 
 
 @dataclass(slots=True)

@@ -187,7 +187,9 @@ class MemoryStore:
             self._reads += 1
             found = [kept.stored for kept in self._executions.values() if kept.stored.worker_id == worker_id]
         found = [stored for stored in found if ExecutionStatus(stored.status) in UNFINISHED]
-        return [stored.execution_id for stored in sorted(found, key=lambda each: (each.created_at, each.execution_id))]
+        return [
+            stored.execution_id for stored in sorted(found, key=lambda each: (each.created_at, each.execution_id))
+        ]
 
     def load_row(self, execution_id: str) -> ExecutionRow | None:
         with self._lock:

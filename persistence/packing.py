@@ -52,7 +52,9 @@ def pack_outputs(outputs: Sequence[StoredOutput]) -> list[bytes]:
 def unpack_outputs(parts: Iterable[bytes]) -> tuple[StoredOutput, ...]:
     """Read the outputs of all parts."""
     return tuple(
-        StoredOutput(node_id, item, value) for part in parts for node_id, item, value in orjson.loads(_decompress(part))
+        StoredOutput(node_id, item, value)
+        for part in parts
+        for node_id, item, value in orjson.loads(_decompress(part))
     )
 
 

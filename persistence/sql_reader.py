@@ -140,9 +140,7 @@ class SqlReader:
             yield connection
 
 
-def _stored(
-    row: Row[Any], document: JsonObject, checkpoint: Row[Any] | None, parts: list[bytes]
-) -> StoredExecution:
+def _stored(row: Row[Any], document: JsonObject, checkpoint: Row[Any] | None, parts: list[bytes]) -> StoredExecution:
     packed_state = checkpoint.state if checkpoint is not None else row.outcome
     return StoredExecution(
         execution_id=row.execution_id,
@@ -180,7 +178,7 @@ def _conditions(where: ExecutionFilter) -> Iterator[Any]:
         )
 
 
-def _listed(row: Row[Any]) -> ExecutionRow:
+def _listed(row: Any) -> ExecutionRow:
     return ExecutionRow(**{**row._mapping, "labels": orjson.loads(row.labels)})
 
 

@@ -37,9 +37,7 @@ def _judge(value: Any, depth: int) -> tuple[str, str]:
     if value is None or isinstance(value, bool):
         return "", ""
     if isinstance(value, str):
-        return (
-            ("not-json", "holds what UTF-8 cannot write") if _has_surrogate(value) else ("", "")
-        )
+        return ("not-json", "holds what UTF-8 cannot write") if _has_surrogate(value) else ("", "")
     if isinstance(value, int):
         return ("", "") if value in _INTEGERS else ("not-json", "a whole number must fit into 64 bits")
     if isinstance(value, float):

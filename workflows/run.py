@@ -104,7 +104,7 @@ class Run(RunState):
     def has_heard(self, message: CancelRequested | PauseRequested) -> bool:
         """Whether a command asks for what happens already."""
         if isinstance(message, CancelRequested):
-            return self.stopping is ExecutionStatus.CANCELLED
+            return ExecutionStatus.CANCELLED in (self.stopping, self.status)
         ending = self.stopping in (ExecutionStatus.PAUSED, ExecutionStatus.CANCELLED, ExecutionStatus.FAILED)
         return self.status is ExecutionStatus.PAUSED or (ending and not self.status.at_rest)
 
@@ -388,8 +388,8 @@ class Run(RunState):
         """Put what failed or was cancelled back to pending; what is settled for good stays."""
         stopped = (NodeStatus.FAILED, NodeStatus.CANCELLED)
         targets: list[Work] = []
-        for node, work in zip(self.plan.nodes, self.works, strict=True):
-            for item, each in self.each_of(node.index):
+        for node in self.plan.nodes:
+            for _, each in self.each_of(node.index):
                 each.guided = False
                 finished_with_error = node.continue_on_error and each.status is NodeStatus.FAILED
                 if each.status in stopped and not finished_with_error:

@@ -35,7 +35,14 @@ class Receipt:
         }
 
     def to_state(self) -> list[JsonValue]:
-        return [self.kept_nodes, self.kept_items, self.repeated_calls, self.saved_tokens, self.saved_seconds, self.went_back_to]
+        return [
+            self.kept_nodes,
+            self.kept_items,
+            self.repeated_calls,
+            self.saved_tokens,
+            self.saved_seconds,
+            self.went_back_to,
+        ]
 
     @classmethod
     def from_state(cls, state: list[JsonValue]) -> Receipt:

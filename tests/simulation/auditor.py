@@ -79,7 +79,9 @@ class Auditor:
         seen.saves += 1
         seen.status = write.status
         if seen.epochs and write.epoch < seen.epochs[-1][0]:
-            raise PromiseBroken(f"6: {write.execution_id}: epoch {write.epoch} wrote after epoch {seen.epochs[-1][0]}")
+            raise PromiseBroken(
+                f"6: {write.execution_id}: epoch {write.epoch} wrote after epoch {seen.epochs[-1][0]}"
+            )
         for epoch, incarnation in seen.epochs:
             # What rests may be cancelled where it was loaded; anything else is a new epoch.
             cancelled = write.status == ExecutionStatus.CANCELLED

@@ -228,9 +228,11 @@ def _pause_a_tolerant_fan_out_for_good() -> list[Patch]:
 
 
 def _own(owner: Any, attribute: str) -> Any:
-    return next(each.__dict__[attribute] for each in owner.__mro__ if attribute in each.__dict__) if isinstance(
-        owner, type
-    ) else getattr(owner, attribute)
+    return (
+        next(each.__dict__[attribute] for each in owner.__mro__ if attribute in each.__dict__)
+        if isinstance(owner, type)
+        else getattr(owner, attribute)
+    )
 
 
 def _kind(name: str) -> type[Any]:

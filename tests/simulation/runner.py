@@ -10,8 +10,8 @@ from offbook.actors.decisions import DecideTask, ExpandTask, decide, expand
 from offbook.workflows.messages import NodeFailed, NodeFinished, NodeParked, NodeProgressed, RunMessage
 from offbook.workflows.values import NodeError, Usage
 from tests.simulation.loop import Handle, SimLoop
-from tests.simulation.stories import FATAL, OK, Story, computed
 from tests.simulation.stores import Faults
+from tests.simulation.stories import FATAL, OK, Story, computed
 
 Auditor = Any
 
@@ -74,9 +74,7 @@ class SimRunner:
             until = now + float(node.body.config["seconds"]) if timer else None
             kind, name = ("timer", node.id) if timer else ("signal", node.id)
             task.reply(
-                NodeParked(
-                    node.id, task.item, task.attempt, task.epoch, kind, name, until, None, None, False, now
-                )
+                NodeParked(node.id, task.item, task.attempt, task.epoch, kind, name, until, None, None, False, now)
             )
             return
         outcome = story.outcome((node.id, task.item), task.attempt)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from offbook.actors.messages import CancelExecution, PauseExecution, ResumeExecution, SignalExecution
-from offbook.workflows.errors import OffbookError
 from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import JsonValue
 from tests.simulation.auditor import PromiseBroken
@@ -88,6 +87,7 @@ class Simulation:
     def _start(self, customer: Customer) -> None:
         if customer not in self.customers:
             self.customers.append(customer)
+
         def accepted(_: object) -> None:
             customer.accepted = True
             self.world.say(f"{customer.execution_id[-4:]} accepted ({customer.story.durability})")

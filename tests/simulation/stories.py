@@ -74,9 +74,7 @@ def _need(chance: random.Random, node_id: str) -> Any:
     return node_id
 
 
-def _body(
-    chance: random.Random, node_id: str, inputs: JsonObject, outcomes: dict[Place, list[str]]
-) -> JsonObject:
+def _body(chance: random.Random, node_id: str, inputs: JsonObject, outcomes: dict[Place, list[str]]) -> JsonObject:
     kind = chance.random()
     call: JsonObject = {"type": "python", "config": {"function": "simulated"}}
     if kind < 0.08:
@@ -98,7 +96,9 @@ def _body(
         body["continue_on_error"] = True
     for item in items:
         if chance.random() < 0.2:
-            outcomes[node_id, item] = [chance.choice((RETRYABLE, RETRYABLE, FATAL)) for _ in range(chance.choice((1, 1, 2)))]
+            outcomes[node_id, item] = [
+                chance.choice((RETRYABLE, RETRYABLE, FATAL)) for _ in range(chance.choice((1, 1, 2)))
+            ]
     return body
 
 

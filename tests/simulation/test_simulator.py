@@ -60,5 +60,9 @@ def test_seed_is_played_the_same_again() -> None:
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_broken_engine_is_found(name: str) -> None:
     with mutated(name), pytest.raises(PromiseBroken):
-        for seed in range(SEARCHED):
-            simulate(seed)
+        _search()
+
+
+def _search() -> None:
+    for seed in range(SEARCHED):
+        simulate(seed)

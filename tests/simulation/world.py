@@ -14,7 +14,6 @@ from offbook.actors import journal as journal_actor
 from offbook.actors import persistence as persistence_actor
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import ExecutionDirectory
-from offbook.actors.surroundings import Surroundings
 from offbook.actors.loop import LoopActor, LoopFuture
 from offbook.actors.messages import (
     Command,
@@ -26,6 +25,7 @@ from offbook.actors.messages import (
 )
 from offbook.actors.recovery import WorkerRecovery
 from offbook.actors.supervisor import Supervisor, SupervisorLimits
+from offbook.actors.surroundings import Surroundings
 from offbook.persistence.group_commit import GroupCommit
 from offbook.persistence.group_journal import GroupJournal
 from offbook.workflows.records import InsertExecution
@@ -211,13 +211,20 @@ class World:
             created_at=now,
         )
         insert = InsertExecution(
-            execution_id, "story", plan.fingerprint, plan.document, USER, {}, story.inputs, story.durability, WORKER, now
+            execution_id,
+            "story",
+            plan.fingerprint,
+            plan.document,
+            USER,
+            {},
+            story.inputs,
+            story.durability,
+            WORKER,
+            now,
         )
         self._ask(StartExecution(run, insert), done, failed)
 
-    def command(
-        self, command: Command, done: Callable[[Any], None], failed: Callable[[BaseException], None]
-    ) -> None:
+    def command(self, command: Command, done: Callable[[Any], None], failed: Callable[[BaseException], None]) -> None:
         self._ask(ForwardCommand(command), done, failed)
 
     def look(self, execution_id: str, see: Callable[[Any], None]) -> None:
