@@ -1,0 +1,124 @@
+"""Promise 6: only an execution's own actor changes it, one command at a time, and older epochs are not heard."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from offbook.workflows.messages import NodeFailed, NodeFinished, TimerFired
+from offbook.workflows.values import NO_USAGE, NodeError
+from tests.scenarios.conftest import Open
+from tests.scenarios.documents import book, llm, workflow
+from tests.scenarios.fake_model import FINE, Asked, FakeModel, Reply
+from tests.scenarios.worker import Worker
+
+
+async def fail(worker: Worker, model: FakeModel) -> str:
+    """Start a book whose chapter 1 fails when it is first asked, and hangs when it is asked again."""
+
+    def reply(asked: Asked) -> Reply:
+        if asked.prompt != "chapter 1.":
+            return FINE
+        return Reply(status=401) if asked.number == 1 else Reply(hangs=True)
+
+    model.reply = reply
+    execution_id = await worker.start(book())
+    assert (await worker.rest(execution_id))["status"] == "failed"
+    return execution_id
+
+
+async def test_ten_resumes_at_once_start_one_run_and_give_one_answer(opened: Open, model: FakeModel) -> None:
+    worker = await opened(providers=model.providers)
+    execution_id = await fail(worker, model)
+    answers = await asyncio.gather(*(worker.command(execution_id, "resume") for _ in range(10)))
+    assert {answer.status for answer in answers} == {202}
+    assert all(answer.body == answers[0].body for answer in answers)
+    assert answers[0].body["epoch"] == 2
+    await model.until(lambda: model.under_way == 1)
+    assert model.counts["chapter 1."] == 2
+    await worker.command(execution_id, "cancel")
+    payload = await worker.rest(execution_id)
+    assert (payload["epoch"], payload["db_ops"]["writes"]) == (2, 4)
+    assert model.counts["chapter 1."] == 2
+
+
+async def test_resumes_at_once_of_an_execution_that_is_not_in_memory_start_one_run(
+    opened: Open, model: FakeModel
+) -> None:
+    worker = await opened(providers=model.providers, retain_seconds=0.0)
+    execution_id = await fail(worker, model)
+    await worker.evicted(execution_id)
+    answers = await asyncio.gather(*(worker.command(execution_id, "resume") for _ in range(10)))
+    assert [(answer.status, answer.body["epoch"]) for answer in answers] == [(202, 2)] * 10
+    await model.until(lambda: model.under_way == 1)
+    assert model.counts["chapter 1."] == 2
+    await worker.command(execution_id, "cancel")
+    assert (await worker.rest(execution_id))["db_ops"] == {"reads": 1, "writes": 4}
+
+
+async def test_resume_of_what_runs_gives_the_same_answer_and_starts_nothing(opened: Open, model: FakeModel) -> None:
+    worker = await opened(providers=model.providers)
+    execution_id = await fail(worker, model)
+    first = await worker.command(execution_id, "resume")
+    await model.until(lambda: model.under_way == 1)
+    second = await worker.command(execution_id, "resume")
+    assert (second.status, second.body) == (202, first.body)
+    assert model.counts["chapter 1."] == 2
+    await worker.command(execution_id, "cancel")
+    await worker.rest(execution_id)
+
+
+async def test_messages_of_an_older_epoch_change_nothing_and_are_counted(opened: Open, model: FakeModel) -> None:
+    worker = await opened(providers=model.providers)
+    execution_id = await fail(worker, model)
+    await worker.resume(execution_id)
+    await model.until(lambda: model.under_way == 1)
+    before = await worker.until(execution_id, lambda payload: payload["progress"]["current"] == ["chapters"])
+    actor, now = worker.actor(execution_id), 2e9
+    refused = (await worker.figures())["dead_letters"]
+    for attempt in (1, 2):
+        actor.tell(NodeFinished("chapters", 1, attempt, 1, "a forgery", NO_USAGE, now))
+        actor.tell(NodeFailed("chapters", 1, attempt, 1, NodeError("crash", "a forgery"), now))
+    actor.tell(TimerFired(1, now))
+    assert await worker.status(execution_id) == before
+    assert (await worker.figures())["dead_letters"] == refused + 5
+    await worker.command(execution_id, "cancel")
+    await worker.rest(execution_id)
+
+
+async def test_message_of_an_attempt_that_is_not_in_flight_changes_nothing(opened: Open, model: FakeModel) -> None:
+    worker = await opened(providers=model.providers)
+    execution_id = await worker.start(workflow(llm("a", "go", model="fake/writer")))
+    before = await worker.rest(execution_id)
+    worker.actor(execution_id).tell(NodeFinished("a", None, 1, 1, "twice", NO_USAGE, 2e9))
+    assert await worker.status(execution_id) == before
+    assert (await worker.call("GET", f"/executions/{execution_id}/nodes/a/output")).body == "a fine text"
+
+
+async def test_two_workers_on_one_database_resume_an_execution_once(
+    opened: Open, model: FakeModel, tmp_path: Path
+) -> None:
+    database = f"sqlite:///{tmp_path / 'shared.db'}"
+    first = await opened(folder="first", database=database, providers=model.providers)
+    second = await opened(folder="second", database=database, providers=model.providers)
+    execution_id = await fail(first, model)
+    assert await second.resume(execution_id) == 2
+    await model.until(lambda: model.under_way == 1)
+    refused = await first.command(execution_id, "resume")
+    assert (refused.status, refused.body["type"]) == (409, "/problems/not-resumable")
+    assert model.counts["chapter 1."] == 2
+    await second.command(execution_id, "cancel")
+    assert (await second.rest(execution_id))["status"] == "cancelled"
+
+
+async def test_pause_and_cancel_at_once_end_in_one_of_them(opened: Open, model: FakeModel) -> None:
+    worker = await opened(providers=model.providers)
+    model.reply = lambda asked: Reply(hangs=True)
+    execution_id = await worker.start(book())
+    await model.until(lambda: model.under_way == 1)
+    answers = await asyncio.gather(
+        *(worker.command(execution_id, command) for command in ("pause", "cancel", "pause", "cancel"))
+    )
+    assert {answer.status for answer in answers} == {202}
+    payload = await worker.rest(execution_id)
+    assert (payload["status"], payload["db_ops"]["writes"]) == ("cancelled", 2)
