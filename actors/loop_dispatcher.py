@@ -121,14 +121,9 @@ class Dispatcher:
     def _run(self) -> None:
         try:
             with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
-                runner.run(self._until_ended())
+                runner.run(self._ended.wait())
         finally:
             self._abandon()
-
-    async def _until_ended(self) -> None:
-        await self._ended.wait()
-        # Before the loop waits for threads that perhaps wait for an answer.
-        self._abandon()
 
 
 _default_lock = threading.Lock()
