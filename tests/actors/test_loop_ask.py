@@ -37,6 +37,7 @@ async def test_one_answer_is_awaited_by_several_tasks(here: Dispatcher, elsewher
     ref.tell(gate)
     future = ref.ask("x", block=False)
     waiting = [asyncio.ensure_future(_answer(future)) for _ in range(3)]
+    await asyncio.sleep(0)  # All have begun to wait.
     waiting[0].cancel()
     await asyncio.wait(waiting[:1])
     gate.open()
@@ -46,7 +47,12 @@ async def test_one_answer_is_awaited_by_several_tasks(here: Dispatcher, elsewher
 
 async def test_answer_after_its_asker_was_cancelled_harms_nobody(here: Dispatcher) -> None:
     ref = Notebook.spawn(here)
-    asker = asyncio.ensure_future(_answer(ref.ask("x", block=False)))
+
+    async def ask() -> None:
+        await ref.ask("x", block=False)
+
+    asker = asyncio.ensure_future(ask())
+    await asyncio.sleep(0)  # It has asked and begun to wait.
     asker.cancel()
     await asyncio.wait([asker])
     assert asker.cancelled()
