@@ -37,7 +37,9 @@ async def test_one_answer_is_awaited_by_several_tasks(here: Dispatcher, elsewher
     ref.tell(gate)
     future = ref.ask("x", block=False)
     waiting = [asyncio.ensure_future(_answer(future)) for _ in range(3)]
-    await asyncio.sleep(0)  # All have begun to wait.
+    while len(future._callbacks or ()) < 3:
+        # A future looks once more before it waits.
+        await asyncio.sleep(0)
     waiting[0].cancel()
     await asyncio.wait(waiting[:1])
     gate.open()
@@ -52,7 +54,7 @@ async def test_answer_after_its_asker_was_cancelled_harms_nobody(here: Dispatche
         await ref.ask("x", block=False)
 
     asker = asyncio.ensure_future(ask())
-    await asyncio.sleep(0)  # It has asked and begun to wait.
+    await asyncio.sleep(0)  # It has asked.
     asker.cancel()
     await asyncio.wait([asker])
     assert asker.cancelled()
