@@ -21,6 +21,7 @@ class Entry:
         "accepted",
         "auto_resumes",
         "begin",
+        "claimed",
         "crashes",
         "execution_id",
         "last_reason",
@@ -42,6 +43,8 @@ class Entry:
         self.status = run.status
         self.begin: BeginExecution | None = None
         """How it goes on when there is a place for it; None: as a new one."""
+        self.claimed = 0
+        """The epoch of a claim that was under way when its actor crashed, and may be stored."""
         self.accepted = False
         """Whether its row is stored."""
         self.saved = False

@@ -105,7 +105,8 @@ class ExecutionActor(LoopActor):
         self._run = run
         self._around = around
         self._shown = run.status
-        self._body: bytes | None = None
+        self._answer: StatusAnswer | None = None
+        """The status as it is now, once somebody has asked for it."""
         self._changes: list[tuple[int, LoopFuture]] | None = None
         self._rest_waiters: list[LoopFuture] | None = None
         self._pending: LoopFuture | None = None
@@ -126,6 +127,8 @@ class ExecutionActor(LoopActor):
 
     def on_receive(self, message: ExecutionMessage) -> object:
         match message:
+            case GetStatus():
+                return self._status(message.since)
             case (
                 NodeFinished()
                 | NodeFailed()
@@ -138,8 +141,6 @@ class ExecutionActor(LoopActor):
                 return self._happened(message)
             case RecordConfirmed():
                 return self._confirmed(message)
-            case GetStatus():
-                return self._status(message.since)
             case WriteDone():
                 return self._written(message)
             case WriteFailed():
@@ -198,7 +199,8 @@ class ExecutionActor(LoopActor):
             self._pending.set_exception((type(exception_value), exception_value, traceback))
         self._let_go()
         reason = f"{type(exception_value).__name__}: {exception_value}"
-        self._tell_supervisor(ExecutionCrashed(self._run.execution_id, self._run, self._inserted, reason))
+        claimed = self._resuming.epoch if self._resuming is not None else 0
+        self._tell_supervisor(ExecutionCrashed(self._run.execution_id, self._run, self._inserted, reason, claimed))
 
     def on_stop(self) -> None:
         self._cancel_timer()
@@ -226,7 +228,7 @@ class ExecutionActor(LoopActor):
     def _apply(self, message: RunMessage) -> None:
         run = self._run
         effects = run.apply(message)
-        self._body = None
+        self._answer = None
         hold = self._recorder.record(message)
         for effect in effects:
             if hold and isinstance(effect, STARTS):
@@ -296,7 +298,7 @@ class ExecutionActor(LoopActor):
             self._timer = None
 
     def _confirmed(self, message: RecordConfirmed) -> None:
-        self._body = None
+        self._answer = None
         for effect in self._recorder.confirm(message):
             self._perform(effect)
         if self._veiled and not self._recorder.is_veiled:
@@ -347,7 +349,7 @@ class ExecutionActor(LoopActor):
                 if message.result.applied and epoch == self._run.epoch and message.write.save == self._last_save:
                     self._saved = True
                     self._run.revision = max(self._run.revision, message.write.state["revision"])
-                    self._body = None
+                    self._answer = None
                     self._resolve_changes(everything=True)
                     self._resolve_rest()
                     self._tell_supervisor(ExecutionSaved(self._run.execution_id))
@@ -381,7 +383,7 @@ class ExecutionActor(LoopActor):
         self._inserted = True
         run.db_writes += 1
         run.revision += 1
-        self._body = None
+        self._answer = None
         future.set(run.execution_id)
         self._tell_supervisor(ExecutionAccepted(run.execution_id))
         if self._begin and not run.status.at_rest:
@@ -438,17 +440,18 @@ class ExecutionActor(LoopActor):
     # What callers ask
 
     def _status(self, since: int | None) -> StatusAnswer | LoopFuture:
-        run = self._run
         if self._recorder.is_veiled:
             self._veiled.append((since, future := LoopFuture()))
             return future
+        run = self._run
         if since is not None:
             payload = status_payload(run, self._context(), since)
             return StatusAnswer(orjson.dumps(payload), run.revision)
-        body = self._body
-        if body is None:
-            self._body = body = orjson.dumps(status_payload(run, self._context()))
-        return StatusAnswer(body, run.revision)
+        answer = self._answer
+        if answer is None:
+            body = orjson.dumps(status_payload(run, self._context()))
+            self._answer = answer = StatusAnswer(body, run.revision)
+        return answer
 
     def _context(self) -> StatusContext:
         completed = self._run.status is ExecutionStatus.COMPLETED

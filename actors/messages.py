@@ -268,6 +268,8 @@ class ExecutionCrashed:
     stored: bool
     """Whether the row was inserted; before that there is nothing to restart."""
     reason: str
+    claimed: int = 0
+    """The epoch of a claim that was under way, and may be stored; 0 if there was none."""
 
 
 @dataclass(frozen=True, slots=True)

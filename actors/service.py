@@ -221,6 +221,13 @@ class ExecutionService:
                     logger.debug("waited for an actor that is gone", execution_id=execution_id)
             await asyncio.sleep(RESTART_POLL)
 
+    async def _rest_soon(self, execution_id: str) -> None:
+        try:
+            async with asyncio.timeout(STORE_TIMEOUT):
+                await self.rest(execution_id)
+        except TimeoutError:
+            raise StorageUnavailable(f"not stored within {STORE_TIMEOUT:g} s") from None
+
     async def resume(
         self, execution_id: str, *, caller: Caller, guidance: str = "", user: ExecutionUser | None = None
     ) -> JsonObject:
@@ -261,6 +268,10 @@ class ExecutionService:
     async def checkpoint(self, execution_id: str, *, caller: Caller) -> JsonObject:
         """Return the stored checkpoint, whole."""
         await self._check_caller(execution_id, caller)
+        entry = self._directory.find(execution_id)
+        if entry is not None and entry.status.at_rest and not entry.saved:
+            # What has just come to rest is about to be stored, or its checkpoint to be deleted.
+            await self._rest_soon(execution_id)
         stored = await self._read(self._reader.load, execution_id)
         if stored is None:
             raise ExecutionNotFound(execution_id)

@@ -494,6 +494,7 @@ class Supervisor(LoopActor):
         entry.ref = None
         entry.run = message.run
         entry.last_reason = message.reason
+        entry.claimed = message.claimed
         if not message.stored:
             logger.error(
                 "execution crashed before it was stored", execution_id=entry.execution_id, why=message.reason
@@ -543,6 +544,12 @@ class Supervisor(LoopActor):
 
     def _rest_again(self, entry: Entry, ref: ActorRef[Any]) -> None:
         """What was at rest when its actor crashed only has to be stored, if it is not."""
+        if entry.claimed:
+            # Whoever asked for the resume heard that it failed: a later epoch says that it is at rest.
+            entry.saved = False
+            ref.tell(TakeUpExecution(entry.claimed + 1))
+            entry.claimed = 0
+            return
         if not entry.saved:
             ref.tell(BeginExecution(entry.run.epoch))
             return

@@ -6,7 +6,7 @@ import hashlib
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, field_validator
 
 from offbook.workflows.states import Durability
 from offbook.workflows.values import JsonObject, JsonValue
@@ -102,7 +102,7 @@ class Node(NodeBody):
 class ForeachConfig(DocumentModel):
     """The config of a foreach: its items, how many at once, and what is done for each."""
 
-    count: str | int | None = None
+    count: str | StrictInt | None = None
     """An expression or number: items are 0 to count - 1. Either this or `items`."""
     items: str | list[Any] | None = None
     """An expression for a list, or the list."""

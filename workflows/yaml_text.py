@@ -47,6 +47,8 @@ def yaml_events(text: str) -> Iterator[Event]:
                         "yaml-syntax", "there is a second document", line, "keep one, and remove what follows `---`"
                     )
     except yaml.YAMLError as error:
+        if "nesting depth" in str(error):
+            raise refuse("too-deep", "the document is nested deeper than YAML may be", _line_of(error)) from None
         raise TextRefused(_yaml_problem(error, text)) from None
     except ValueError as error:
         raise refuse("yaml-syntax", f"the text cannot be read: {error}", None) from None
@@ -74,9 +76,13 @@ def _resolve(text: str) -> JsonValue:
     return text
 
 
-def _yaml_problem(error: yaml.YAMLError, text: str) -> Problem:
+def _line_of(error: yaml.YAMLError) -> int | None:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    line = mark.line + 1 if mark is not None else None
+    return mark.line + 1 if mark is not None else None
+
+
+def _yaml_problem(error: yaml.YAMLError, text: str) -> Problem:
+    line = _line_of(error)
     reason = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     hint = ""
     written = text.splitlines()[line - 1] if line is not None and line <= text.count("\n") + 1 else ""

@@ -47,6 +47,7 @@ def test_foreach_config_is_checked(config: dict[str, Any], codes: list[str]) -> 
 
 
 async def test_foreach_itself_is_not_run() -> None:
-    attempt = Attempt(REGISTRY, "foreach", {"count": 1, "do": {"type": "template", "config": {"text": "a"}}})
+    config = {"count": 1, "do": {"type": "template", "config": {"text": "a"}}}
+    attempt = Attempt(REGISTRY, "foreach", config)
     with pytest.raises(NodeFailure, match="engine runs the items"):
-        await attempt.run()
+        await attempt.type.run(attempt.context, attempt.type.config_model.model_validate(config))

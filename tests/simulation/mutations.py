@@ -55,8 +55,6 @@ def _skip_the_attempt_guard() -> list[Patch]:
             work = self._work(node.index, item)
         except KeyError:
             raise StaleMessage("no such item") from None
-        if work.status in (NodeStatus.COMPLETED, NodeStatus.SKIPPED):
-            raise StaleMessage("over")
         return node, work
 
     return [(Run, "_in_flight_work", trusting)]

@@ -45,7 +45,9 @@ class SimRunner:
         for task, handle in self._calls.pop(execution_id, []):
             handle.cancel()
             if not silently:
-                self._loop.call_later(self._loop.chance.random() / 10, self._aborted, task)
+                # Mostly at once; what does not heed its cancellation is given up after a while.
+                slow = self._loop.chance.random() < 0.3
+                self._loop.call_later(self._loop.chance.random() * (2.0 if slow else 0.1), self._aborted, task)
 
     def figures(self) -> dict[str, int]:
         return {"live_calls": sum(len(calls) for calls in self._calls.values()), "queued_calls": 0, "abandoned": 0}
@@ -82,6 +84,10 @@ class SimRunner:
             upstream = [task.scope.outputs.get(story.plan.nodes[need].id) for need in node.needs]
             output = computed(node.id, task.item, upstream)
             self._auditor.finished(task)
+            if not self._faults.quiet and self._loop.chance.random() < 0.03:
+                # As the result of a thread that had been given up, and returns after all.
+                late = NodeFinished(node.id, task.item, task.attempt, task.epoch, output, Usage(1, 1), now)
+                self._loop.call_later(self._loop.chance.random() * 5, task.reply, late)
             task.reply(NodeFinished(node.id, task.item, task.attempt, task.epoch, output, Usage(1, 1), now))
             return
         error = NodeError("simulated", outcome, retryable=outcome != FATAL)

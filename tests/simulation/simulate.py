@@ -176,7 +176,7 @@ class Simulation:
             )
 
     def _refused(self, what: str, error: BaseException) -> None:
-        self.world.say(f"{what} refused: {error}")
+        self.world.say(f"{what} refused: {type(error).__name__}")
 
     # The quiet end
 
@@ -223,7 +223,7 @@ class Simulation:
                     self._check_approval(customer, output.node_id, output.value)
                     approved[output.node_id] = output.value
             given_up = _given_up(stored)
-            undisturbed = not customer.disturbed and not world.happenings and seen.saves == 1
+            undisturbed = not customer.disturbed and not world.happenings
             world.auditor.check_end(
                 customer.execution_id, stored, expected(customer.story, given_up, approved), undisturbed
             )

@@ -17,6 +17,8 @@ class Faults(Protocol):
 
     chance: random.Random
     quiet: bool
+    journal_faults: float
+    """How often the journal fails, as a multiple of the usual."""
 
     def effect(self, kind: str) -> None:
         """Note an effect; raises Killed if the process ends here."""
@@ -74,14 +76,14 @@ class FlakyJournal(MemoryJournal):
     def commit(self, records: Sequence[JournalRecord], forget: Mapping[str, int]) -> None:
         faults = self.faults
         faults.effect("before journal")
-        if _fails(faults, 0.04):
+        if _fails(faults, 0.04 * faults.journal_faults):
             faults.happened("journal away before commit")
             raise StorageUnavailable("simulated")
         super().commit(records, forget)
         for record in records:
             self.witness.recorded(record)
         faults.effect("after journal")
-        if _fails(faults, 0.02):
+        if _fails(faults, 0.02 * faults.journal_faults):
             faults.happened("journal away after commit")
             raise StorageUnavailable("simulated, after the commit")
 

@@ -97,6 +97,8 @@ class World:
         self.calm = self.chance.random() < 0.1
         """Whether nothing goes wrong at all: then an execution costs exactly two writes."""
         self.quiet = self.calm
+        self.journal_faults = self.chance.choice((0.0, 0.0, 1.0))
+        """What is only promised while the journal can be written is checked where it always can."""
         self.kills_left = self.chance.choice((0, 1, 1, 1, 2, 3))
         self.kill_share = self.chance.choice((0.005, 0.01, 0.03))
         self.killed = False
