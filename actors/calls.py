@@ -113,7 +113,7 @@ class Call:
         return tuple(joined[-1000:]), fraction
 
     async def call_plain(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run a plain function on a daemon thread of its own: one that never returns must not keep a slot or a process.
+        """Run a plain function on a daemon thread of its own: one that never returns keeps neither slot nor process.
 
         If this attempt is aborted the thread is abandoned: counted, and its result refused.
         """
@@ -131,13 +131,14 @@ class Call:
                 outcome.set_result(value)
 
         def work() -> None:
-            value, error = None, None
+            value: Any = None
+            error: BaseException | None = None
             try:
                 value = context.run(function, *args, **kwargs)
             except StopIteration as stop:
                 # A future refuses StopIteration; say what happened instead.
                 error = RuntimeError(f"the function raised StopIteration({stop.value!r})")
-            except BaseException as raised:  # handed to the loop that waits for it
+            except BaseException as raised:  # noqa: BLE001 - handed to the loop that waits for it
                 error = raised
             runner.call_threadsafe(deliver, value, error)
 

@@ -68,9 +68,7 @@ async def main() -> None:
     milliseconds = sorted(await _measure(rounds))
     p99 = milliseconds[int(len(milliseconds) * 0.99)]
     details = {"cancels": rounds, "milliseconds": spread(milliseconds)}
-    print_result(
-        Result("cancel", p99, "ms", TARGET_MS, None, details, lower_is_better=True), as_json=given.json
-    )
+    print_result(Result("cancel", p99, "ms", TARGET_MS, None, details, lower_is_better=True), as_json=given.json)
 
 
 async def _measure(rounds: int) -> list[float]:

@@ -22,9 +22,8 @@ def upgrade(
     """Bring the schema up to date, creating the database if need be."""
 
     async def work() -> int:
-        from offbook.persistence.migrations import upgrade as upgrade_schema
-
         from offbook.persistence.folder import DataFolder
+        from offbook.persistence.migrations import upgrade as upgrade_schema
 
         settings = EngineSettings.from_environment(data_dir=data_dir, database=database)
         with ExitStack() as stack:

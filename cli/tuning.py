@@ -21,7 +21,7 @@ LONGEST_RECOVERY = 60.0
 
 
 def tune_process() -> None:
-    """Keep the control loop quick beside busy threads and among many executions; call it once, when all is imported."""
+    """Keep the control loop quick beside busy threads and among many executions; for once, when all is imported."""
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
     _let_stay()

@@ -69,9 +69,8 @@ async def _ask_server(server: str, text: str) -> list[JsonObject]:
 
 
 def _problems(text: str, imports: Sequence[str]) -> list[JsonObject]:
-    from offbook.workflows.loading import load_workflow
-
     from offbook.workflows.errors import ValidationFailed
+    from offbook.workflows.loading import load_workflow
 
     try:
         load_workflow(text, types=_registry(imports))
@@ -84,7 +83,6 @@ def _registry(imports: Sequence[str]) -> NodeRegistry:
     """Know the node types that an engine with the same settings would know."""
     from offbook.nodes.providers import provider_registry
     from offbook.nodes.registry import NodeRegistry
-
     from offbook.settings import EngineSettings
 
     settings = EngineSettings.from_environment(imports=tuple(imports) or None)

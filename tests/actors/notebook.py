@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from pykka import ActorRef
 
-from offbook.actors.loop import LoopActor
+from offbook.actors.loop import Dispatcher, LoopActor, LoopRef
 
 LIMIT_SECONDS = 20.0
 """How long a test waits for what must happen."""
@@ -24,6 +24,10 @@ class Notebook(LoopActor):
         self.heard: list[Any] = []
         self.hooks: list[str] = []
         self.children: list[tuple[ActorRef[Any], BaseException | None]] = []
+
+    @classmethod
+    def spawn(cls, dispatcher: Dispatcher, *args: Any, parent: ActorRef[Any] | None = None, **kwargs: Any) -> LoopRef:
+        return cast("LoopRef", super().spawn(dispatcher, *args, parent=parent, **kwargs))
 
     def on_start(self) -> None:
         self.hooks.append("start")

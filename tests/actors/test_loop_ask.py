@@ -37,7 +37,7 @@ async def test_one_answer_is_awaited_by_several_tasks(here: Dispatcher, elsewher
     ref.tell(gate)
     future = ref.ask("x", block=False)
     waiting = [asyncio.ensure_future(_answer(future)) for _ in range(3)]
-    while len(future._callbacks or ()) < 3:
+    while len(future._callbacks or ()) < 3:  # noqa: ASYNC110 - nothing tells that a future has one more waiter
         # A future looks once more before it waits.
         await asyncio.sleep(0)
     waiting[0].cancel()
@@ -100,6 +100,7 @@ def test_thread_may_block_again_once_its_loop_has_ended(elsewhere: Dispatcher) -
     async def use_a_loop() -> None:
         dispatcher = Dispatcher(asyncio.get_running_loop())
         assert await Notebook.spawn(dispatcher).ask("x", block=False) == 1
+        dispatcher.close()
 
     asyncio.run(use_a_loop())
     assert Notebook.spawn(elsewhere).ask("y", timeout=LIMIT_SECONDS) == 1

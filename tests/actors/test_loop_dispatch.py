@@ -12,7 +12,7 @@ from pykka import ActorDeadError, ActorRef, ActorRegistry
 
 from offbook.actors.loop import Dispatcher, LoopActor
 from offbook.actors.loop_dispatcher import TURN_SECONDS, default_dispatcher
-from tests.actors.notebook import LIMIT_SECONDS, Crash, Gate, Notebook, Registered, heard
+from tests.actors.notebook import LIMIT_SECONDS, Gate, Notebook, Registered, heard
 
 
 async def test_actor_with_many_messages_lets_others_have_their_turn() -> None:
@@ -133,12 +133,16 @@ def test_dispatcher_is_closed_again_or_by_one_of_its_actors() -> None:
     dispatcher.close()
 
 
+def _leave() -> None:
+    raise SystemExit(0)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_loop_thread_that_ends_by_itself_refuses() -> None:
     dispatcher = Dispatcher.in_thread("loop-that-leaves")
     ref = Notebook.spawn(dispatcher)
     thread = ref.ask(lambda _: threading.current_thread(), timeout=LIMIT_SECONDS)
-    dispatcher.loop.call_soon_threadsafe(Crash(SystemExit(0)), None)
+    dispatcher.loop.call_soon_threadsafe(_leave)
     thread.join(LIMIT_SECONDS)
     with pytest.raises(ActorDeadError):
         ref.ask("y", timeout=LIMIT_SECONDS)

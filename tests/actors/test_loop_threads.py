@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from pykka import ActorDeadError
 
-from offbook.actors.loop import Dispatcher
+from offbook.actors.loop import Dispatcher, LoopRef
 from offbook.actors.loop_mailbox import StopFlag
 from tests.actors.notebook import LIMIT_SECONDS, Gate, Notebook, heard
 
@@ -92,19 +93,19 @@ def test_actors_of_two_loops_tell_each_other(elsewhere: Dispatcher) -> None:
 def test_message_sent_while_the_actor_stops_is_handled_or_refused(elsewhere: Dispatcher) -> None:
     for _ in range(50):
         ref = Notebook.spawn(elsewhere)
-        answers = [None] * SENDERS
+        answers: list[Any] = [None] * SENDERS
 
-        def ask_or_stop(sender: int, ref: object = ref, answers: list[object] = answers) -> None:
+        def ask_or_stop(sender: int, ref: LoopRef = ref, answers: list[Any] = answers) -> None:
             if sender == 0:
-                ref.stop(timeout=LIMIT_SECONDS)  # type: ignore[attr-defined]
+                ref.stop(timeout=LIMIT_SECONDS)
             else:
-                answers[sender] = ref.ask("x", block=False)  # type: ignore[attr-defined]
+                answers[sender] = ref.ask("x", block=False)
 
         at_once(ask_or_stop)
         handled = 0
         for future in answers[1:]:
             with suppress(ActorDeadError):
-                future.get(timeout=LIMIT_SECONDS)  # type: ignore[attr-defined]
+                future.get(timeout=LIMIT_SECONDS)
                 handled += 1
         assert ref.messages_handled == handled + 1
 

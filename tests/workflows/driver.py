@@ -13,6 +13,7 @@ from offbook.workflows.errors import Problem
 from offbook.workflows.messages import NodeFailed, NodeFinished, Recovered, RunMessage
 from offbook.workflows.plan import compile_plan
 from offbook.workflows.run import Run
+from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import NO_USAGE, ExecutionUser, NodeError, Usage
 
 
@@ -120,6 +121,10 @@ class Drive:
             assert work.items is not None
             work = work.items[item]
         return work.attempt
+
+    def status(self) -> ExecutionStatus:
+        """Where the execution stands; a call, so that type checkers expect it to change."""
+        return self.run.status
 
     def status_of(self, node_id: str, item: int | None = None) -> str:
         work = self.run.works[self.run.plan.index[node_id]]

@@ -58,7 +58,7 @@ def test_yaml_value_is_what_people_write(written: str, value: object) -> None:
     text = f"key: {written}\n" if ": " not in written else f"key:\n  {written}\n"
     read_value = read(text)
     assert read_value == {"key": value}
-    assert type(read_value["key"]) is type(value)  # type: ignore[index]
+    assert type(read_value["key"]) is type(value)
 
 
 def test_json_is_read_as_json() -> None:

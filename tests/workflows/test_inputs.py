@@ -165,7 +165,7 @@ def test_checking_accepted_inputs_again_changes_nothing(inputs: dict[str, Any]) 
     )
     try:
         checked = check_inputs(definition, inputs)
-    except ValidationFailed as refused:
-        assert refused.problems
+    except ValidationFailed:
+        # What is refused has nothing to be checked again.
         return
     assert check_inputs(definition, json.loads(json.dumps(checked))) == checked

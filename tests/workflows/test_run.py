@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from offbook.workflows.effects import AbortCalls, ArmTimer, DecideEdges, SaveCheckpoint, SaveOutcome
@@ -38,7 +40,7 @@ def test_nodes_in_a_line_run_one_after_the_other_and_complete() -> None:
     assert drive.started() == [("b", None, 1)]
     effects = drive.finish("b")
     assert effects == [SaveOutcome()]
-    assert drive.run.status is ExecutionStatus.COMPLETED
+    assert drive.status() is ExecutionStatus.COMPLETED
     assert drive.run.percent() == 100.0
 
 
@@ -81,7 +83,7 @@ def test_condition_on_an_edge_takes_one_branch_only() -> None:
     drive.apply(EdgesDecided("no", 1, (False,), True, drive.now))
     assert drive.status_of("no") == "skipped"
     drive.finish("yes")
-    assert drive.run.status is ExecutionStatus.COMPLETED
+    assert drive.status() is ExecutionStatus.COMPLETED
 
 
 def test_true_edge_from_a_skipped_node_does_not_lead_on() -> None:
@@ -101,7 +103,7 @@ def test_true_edge_from_a_skipped_node_does_not_lead_on() -> None:
 def test_condition_that_cannot_be_evaluated_fails_its_node_and_is_decided_again_on_resume() -> None:
     drive = Drive(workflow({"id": "a", "when": "inputs.x"}))
     drive.apply(EdgesDecided("a", 1, (), True, drive.now, NodeError("validation", "no input x")))
-    assert drive.run.status is ExecutionStatus.FAILED
+    assert drive.status() is ExecutionStatus.FAILED
     drive.apply(ResumeRequested(2, drive.now))
     assert drive.apply(Recovered(2, drive.now)) == [DecideEdges("a")]
 
@@ -119,20 +121,20 @@ def test_continue_on_error_lets_the_run_go_on_and_is_not_repeated_by_a_resume() 
     drive.apply(Recovered(2, drive.now))
     assert drive.started() == [("book", None, 2)]
     drive.finish("book")
-    assert drive.run.status is ExecutionStatus.COMPLETED
+    assert drive.status() is ExecutionStatus.COMPLETED
 
 
 def test_retryable_error_waits_with_backoff_and_tries_again() -> None:
     drive = Drive(workflow({"id": "a", "retry": {"attempts": 3, "delay": 2, "factor": 3}}))
     effects = drive.fail("a", "rate_limit", retryable=True)
     assert effects == [ArmTimer(drive.now + 2)]
-    assert drive.run.status is ExecutionStatus.WAITING
+    assert drive.status() is ExecutionStatus.WAITING
     drive.apply(TimerFired(1, drive.pass_time(2)))
     assert drive.started() == [("a", None, 2)]
     assert drive.fail("a", "rate_limit", retryable=True) == [ArmTimer(drive.now + 6)]
     drive.apply(TimerFired(1, drive.pass_time(6)))
     assert drive.fail("a", "rate_limit", retryable=True) == [SaveCheckpoint()]
-    assert drive.run.status is ExecutionStatus.FAILED
+    assert drive.status() is ExecutionStatus.FAILED
 
 
 def test_retry_after_of_the_provider_is_obeyed_and_jitter_shortens_by_at_most_half() -> None:
@@ -146,7 +148,7 @@ def test_retry_after_of_the_provider_is_obeyed_and_jitter_shortens_by_at_most_ha
 def test_error_that_is_not_retryable_is_not_tried_again() -> None:
     drive = Drive(workflow({"id": "a", "retry": {"attempts": 5}}))
     drive.fail("a", "invalid_key")
-    assert drive.run.status is ExecutionStatus.FAILED
+    assert drive.status() is ExecutionStatus.FAILED
     assert drive.run.failure is not None
     assert drive.run.failure.error.type == "invalid_key"
 
@@ -154,9 +156,9 @@ def test_error_that_is_not_retryable_is_not_tried_again() -> None:
 def test_failure_lets_calls_in_flight_finish_and_starts_nothing_new() -> None:
     drive = Drive(workflow({"id": "a"}, {"id": "b"}, {"id": "c", "needs": ["b"]}))
     assert drive.fail("a") == []
-    assert drive.run.status is ExecutionStatus.RUNNING
+    assert drive.status() is ExecutionStatus.RUNNING
     assert drive.finish("b") == [SaveCheckpoint()]
-    assert drive.run.status is ExecutionStatus.FAILED
+    assert drive.status() is ExecutionStatus.FAILED
     assert drive.status_of("b") == "completed"
     assert drive.status_of("c") == "pending"
 
@@ -174,7 +176,7 @@ def test_pain_05_resume_starts_at_what_did_not_finish_and_guidance_reaches_the_f
     drive.finish("a")
     drive.fail("b")
     drive.apply(ResumeRequested(2, drive.now, "shorter, please"))
-    assert drive.run.status is ExecutionStatus.RECOVERING
+    assert drive.status() is ExecutionStatus.RECOVERING
     drive.apply(Recovered(2, drive.now))
     assert drive.started() == [("b", None, 2)]
     assert drive.run.scope("b").guidance == "shorter, please"
@@ -190,12 +192,12 @@ def test_resume_gives_a_fresh_retry_budget_and_counts_attempts_on() -> None:
     drive.fail("a", retryable=True)
     drive.apply(TimerFired(1, drive.now))
     drive.fail("a", retryable=True)
-    assert drive.run.status is ExecutionStatus.FAILED
+    assert drive.status() is ExecutionStatus.FAILED
     drive.apply(ResumeRequested(2, drive.now))
     drive.apply(Recovered(2, drive.now))
     assert drive.started() == [("a", None, 3)]
     drive.fail("a", retryable=True)
-    assert drive.run.status is ExecutionStatus.WAITING
+    assert drive.status() is ExecutionStatus.WAITING
 
 
 def test_completed_execution_cannot_be_resumed() -> None:
@@ -231,7 +233,7 @@ def test_cancel_aborts_calls_keeps_partial_text_and_is_never_shown_as_failed() -
     assert drive.apply(CancelRequested(drive.now)) == [AbortCalls()]
     effects = drive.fail("a", "cancelled", partial="half a chap")
     assert effects == [SaveCheckpoint()]
-    assert drive.run.status is ExecutionStatus.CANCELLED
+    assert drive.status() is ExecutionStatus.CANCELLED
     assert drive.run.failure is None
     assert drive.status_of("a") == "cancelled"
     assert drive.run.works[0].partial == "half a chap"
@@ -243,7 +245,7 @@ def test_cancelled_execution_ignores_late_nodes() -> None:
     drive.fail("a", "cancelled")
     with pytest.raises(StaleMessage):
         drive.apply(NodeFinished("a", None, 1, 1, "late", NO_USAGE, drive.now))
-    assert drive.run.status is ExecutionStatus.CANCELLED
+    assert drive.status() is ExecutionStatus.CANCELLED
 
 
 def test_cancelled_execution_resumes_where_it_was_cancelled() -> None:
@@ -259,14 +261,14 @@ def test_cancelled_execution_resumes_where_it_was_cancelled() -> None:
 def test_queued_execution_can_be_cancelled() -> None:
     drive = Drive(workflow({"id": "a"}), begin=False)
     assert drive.apply(CancelRequested(drive.now)) == [SaveCheckpoint()]
-    assert drive.run.status is ExecutionStatus.CANCELLED
+    assert drive.status() is ExecutionStatus.CANCELLED
 
 
 def test_pain_32_pause_lets_calls_finish_and_resume_goes_on() -> None:
     drive = line("a", "b")
     assert drive.apply(PauseRequested(drive.now)) == []
     assert drive.finish("a") == [SaveCheckpoint()]
-    assert drive.run.status is ExecutionStatus.PAUSED
+    assert drive.status() is ExecutionStatus.PAUSED
     drive.apply(ResumeRequested(2, drive.now))
     drive.apply(Recovered(2, drive.now))
     assert drive.started() == [("b", None, 1)]
@@ -277,7 +279,7 @@ def test_interrupted_calls_are_repeated_under_their_number_and_counted() -> None
     drive.finish("a")
     assert drive.apply(InterruptRequested(drive.now)) == [AbortCalls()]
     drive.fail("b", "cancelled")
-    assert drive.run.status is ExecutionStatus.INTERRUPTED
+    assert drive.status() is ExecutionStatus.INTERRUPTED
     drive.apply(ResumeRequested(2, drive.now))
     drive.apply(Recovered(2, drive.now))
     assert drive.started() == [("b", None, 1)]
@@ -294,7 +296,7 @@ def test_run_handed_over_by_a_crashed_actor_goes_on_with_its_calls_repeated() ->
         drive.apply(NodeFinished("b", None, 1, 1, "of the old actor", NO_USAGE, drive.now))
     drive.finish("b")
     drive.finish("c")
-    assert drive.run.status is ExecutionStatus.COMPLETED
+    assert drive.status() is ExecutionStatus.COMPLETED
 
 
 def test_decision_in_flight_at_a_crash_is_made_again() -> None:
@@ -302,7 +304,7 @@ def test_decision_in_flight_at_a_crash_is_made_again() -> None:
     assert drive.apply(Recovered(2, drive.now)) == [DecideEdges("a")]
     drive.apply(EdgesDecided("a", 2, (), True, drive.now))
     drive.finish("a")
-    assert drive.run.status is ExecutionStatus.COMPLETED
+    assert drive.status() is ExecutionStatus.COMPLETED
 
 
 def test_actor_that_crashes_for_good_fails_the_run_and_keeps_the_checkpoint() -> None:
@@ -310,7 +312,7 @@ def test_actor_that_crashes_for_good_fails_the_run_and_keeps_the_checkpoint() ->
     drive.finish("a")
     effects = drive.apply(CrashedForGood(2, NodeError("crash", "again"), drive.now))
     assert effects == [AbortCalls(), SaveCheckpoint()]
-    assert drive.run.status is ExecutionStatus.FAILED
+    assert drive.status() is ExecutionStatus.FAILED
     drive.apply(ResumeRequested(3, drive.now))
     drive.apply(Recovered(3, drive.now))
     assert drive.started() == [("b", None, 1)]
@@ -327,7 +329,7 @@ def test_waiting_node_completes_when_its_time_comes() -> None:
     drive = line("a")
     park(drive, "a", "timer", drive.now + 60)
     assert drive.effects == [ArmTimer(drive.now + 60)]
-    assert drive.run.status is ExecutionStatus.WAITING
+    assert drive.status() is ExecutionStatus.WAITING
     assert drive.apply(TimerFired(1, drive.pass_time(60))) == [SaveOutcome()]
 
 
@@ -360,7 +362,7 @@ def test_waiting_survives_pause_and_resume() -> None:
     drive.apply(ResumeRequested(2, drive.now))
     assert drive.apply(Recovered(2, drive.now)) == [ArmTimer(drive.now + 50)]
     drive.apply(SignalReceived("a", "yes", drive.now))
-    assert drive.run.status is ExecutionStatus.COMPLETED
+    assert drive.status() is ExecutionStatus.COMPLETED
 
 
 def test_tokens_of_failed_and_running_attempts_count() -> None:
@@ -388,6 +390,9 @@ def test_progress_and_revision_never_go_back_within_an_epoch() -> None:
 
 
 def test_five_hundred_nodes_in_a_line_can_all_be_skipped() -> None:
-    nodes = [{"id": "n0", "when": "false"}, *({"id": f"n{i}", "needs": [f"n{i - 1}"]} for i in range(1, 500))]
+    nodes: list[dict[str, Any]] = [
+        {"id": "n0", "when": "false"},
+        *({"id": f"n{i}", "needs": [f"n{i - 1}"]} for i in range(1, 500)),
+    ]
     drive = Drive(workflow(*nodes))
     assert drive.apply(EdgesDecided("n0", 1, (), False, drive.now)) == [SaveOutcome()]

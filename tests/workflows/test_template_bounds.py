@@ -51,7 +51,9 @@ BOMBS = {
     "text in a captured loop": "{% set a %}{% for i in range(150000) %}" + "y" * 50_000 + "{% endfor %}{% endset %}",
     "much output": "{% set x = 'a' * 1000000 %}{% for i in range(1000) %}{{ x }}{% endfor %}",
     "loop of sorted ranges": "{% for a in range(400) %}{% set z = range(200000) | sort %}{% endfor %}",
-    "loop of searches": "{% set a = range(200000) | map('string') | list %}{% for i in range(100000) %}{{ 'z' in a }}{% endfor %}",
+    "loop of searches": (
+        "{% set a = range(200000) | map('string') | list %}{% for i in range(100000) %}{{ 'z' in a }}{% endfor %}"
+    ),
     "loop test": "{% for i in range(200000) if (range(200000) | max) < 0 %}{% endfor %}",
     "filter center": "{{ 'x' | center(10**10) }}",
     "filter indent": "{{ 'a\nb' | indent(10**9) }}",

@@ -57,7 +57,12 @@ def test_what_is_there_may_be_used(prompt: str) -> None:
 @pytest.mark.parametrize(
     ("prompt", "code", "message", "hint"),
     [
-        ("{{ nodes.aside.output }}", "not-upstream", "`nodes.aside.output` is used in `middle`, which does not need `aside`", "add `needs: [first, aside]`"),
+        (
+            "{{ nodes.aside.output }}",
+            "not-upstream",
+            "`nodes.aside.output` is used in `middle`, which does not need `aside`",
+            "add `needs: [first, aside]`",
+        ),
         ("{{ nodes.last.output }}", "not-upstream", "`middle`, which runs before `last`", "turn the edge round"),
         ("{{ nodes.middle.output }}", "not-upstream", "in `middle` itself", "its own output"),
         ("{{ nodes.frist.output }}", "unknown-node", "there is no node `frist`", "did you mean `first`?"),
@@ -123,8 +128,12 @@ def test_last_output_needs_content_before_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "when", [True, False, None, "inputs.cover", "{{ inputs.cover }}", "inputs.chapters > 2 and inputs.cover", "'x' in nodes.first.output", "not inputs.cover", "true"]
-)  # fmt: skip
+    "when",
+    [
+        *(True, False, None, "true", "inputs.cover", "{{ inputs.cover }}", "not inputs.cover"),
+        *("inputs.chapters > 2 and inputs.cover", "'x' in nodes.first.output"),
+    ],
+)
 def test_condition_that_can_be_a_boolean_is_right(when: object) -> None:
     assert problems(when=when) == []
     assert problems(needs=[{"node": "first", "when": when}]) == []
