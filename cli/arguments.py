@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from offbook.cli.exits import UsageRefused
+from offbook.workflows.document_events import TextRefused
+from offbook.workflows.document_text import read_text as read_document
+from offbook.workflows.source_lines import SourceLines
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 
 FILE_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
@@ -32,30 +33,13 @@ def read_text(path: Path) -> str:
         raise UsageRefused(f"{path} is not UTF-8 text") from None
 
 
-class JsonValuesLoader(yaml.SafeLoader):
-    """Reads YAML without timestamps, which JSON does not have: `2026-01-01` is text."""
-
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
 def parse_document(text: str) -> JsonObject | None:
-    """Read YAML or JSON; None if it is neither, or no object: the engine's validation says what is wrong."""
+    """Read YAML or JSON as the engine does; None if it is neither, or no object: validation says what is wrong."""
     try:
-        # JSON may be indented with tabs, which YAML refuses.
-        document = json.loads(text) if text.lstrip().startswith("{") else _parse_yaml(text)
-    except ValueError:
-        document = _parse_yaml(text)
-    return document if isinstance(document, dict) else None
-
-
-def _parse_yaml(text: str) -> JsonValue:
-    try:
-        return yaml.load(text, JsonValuesLoader)
-    except yaml.YAMLError:
+        document, _ = read_document(text, SourceLines())
+    except TextRefused:
         return None
+    return document if isinstance(document, dict) else None
 
 
 def parse_inputs(pairs: Sequence[str], document: JsonObject) -> JsonObject:

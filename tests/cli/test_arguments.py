@@ -82,3 +82,11 @@ def test_document_that_is_none_is_left_to_validation() -> None:
 )
 def test_reference_with_a_suffix_or_folder_is_a_file(reference: str, file: bool) -> None:
     assert is_file(reference) is file
+
+
+def test_document_is_read_as_the_engine_reads_it() -> None:
+    # YAML 1.2: `yes` is text, also as a key.
+    assert parse_document("form: {yes: {type: boolean}}\nday: 2026-01-01\n") == {
+        "form": {"yes": {"type": "boolean"}},
+        "day": "2026-01-01",
+    }
