@@ -89,6 +89,7 @@ class Engine:
         self._journal = journal
         self._goes_on = goes_on
         self._grace: float | None = None
+        self._is_drained = False
         self.failure: str | None = None
         """Why this worker cannot go on; None while it can."""
         self._stack: AsyncExitStack | None = None
@@ -234,6 +235,7 @@ class Engine:
                 drained = await self._supervisor.ask(DrainWorker(grace), block=False)
                 while isinstance(drained, LoopFuture):
                     drained = await drained
+            self._is_drained = True
             logger.info("worker drained", checkpointed=drained)
         except TimeoutError:
             logger.error("drain took too long: what is not stored goes on from the journal", seconds=DRAIN_SECONDS)
@@ -242,7 +244,7 @@ class Engine:
 
     async def _stop_supervisor(self) -> None:
         """Checkpoint what is live, then stop the actors."""
-        if self.failure is None:
+        if self.failure is None and not self._is_drained:
             await self._drain(0.0)
         await self._supervisor.stop(block=False)
 
