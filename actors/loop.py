@@ -19,16 +19,18 @@ from loguru import logger as log
 from pykka import Actor, ActorDeadError, ActorRef, ActorRegistry, Future
 from pykka._actor import logger as pykka_logger
 from pykka._envelope import Envelope
-from pykka.messages import _ActorStop
+from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 from offbook.actors.loop_dispatcher import Dispatcher, default_dispatcher
-from offbook.actors.loop_future import ExceptionInfo, LoopDeadlockError, LoopFuture, refuse_to_block
+from offbook.actors.loop_future import LoopDeadlockError, LoopFuture, refuse_to_block
 from offbook.actors.loop_mailbox import Mailbox, StopFlag
 
 __all__ = ["ChildStopped", "Dispatcher", "LoopActor", "LoopDeadlockError", "LoopFuture", "LoopRef"]
 
 _URN_PREFIX = uuid.uuid4().urn[:-12]
 _urns = itertools.count()
+_ANSWERED_BEFORE = "somebody else has answered before the actor did"
+_PYKKA_MESSAGES = frozenset({_ActorStop, ProxyCall, ProxyGetAttr, ProxySetAttr})
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,38 +173,38 @@ class LoopActor(Actor):
         """Run code when an actor that this one spawned has stopped; `reason` is what it crashed of, if it did."""
 
     def _handle_receive(self, message: Any) -> Any:
-        if type(message) is ChildStopped:
+        kind = type(message)
+        if kind is ChildStopped:
             return self.on_child_stopped(message.child, message.reason)
-        return super()._handle_receive(message)
+        if kind in _PYKKA_MESSAGES:
+            return super()._handle_receive(message)
+        return self.on_receive(message)
 
     def _process(self, mailbox: Mailbox, most: int) -> None:
         """Handle what waits, up to so many messages, and be scheduled again if there is more."""
+        stopped = self.actor_stopped
+        envelopes: list[Envelope[Any]] = []
+        position = 0
         try:
             if not self._started:
                 self._started = True
                 self._actor_loop_setup()
-            if not self.actor_stopped.is_set():
-                self._handle_some(mailbox, most)
+            if not stopped.is_set():
+                envelopes = mailbox.take(most)
+                for envelope in envelopes:
+                    position += 1
+                    mailbox.taken -= 1
+                    mailbox.handled += 1
+                    self._handle(envelope)
+                    if stopped.is_set():
+                        break
         finally:
             # Whatever flies through here: the actor ends in good order or has its next turn.
-            if self.actor_stopped.is_set():
-                self._end_life(mailbox)
-            mailbox.rest()
-
-    def _handle_some(self, mailbox: Mailbox, most: int) -> None:
-        stopped = self.actor_stopped
-        envelopes = mailbox.take(most)
-        position = 0
-        try:
-            for envelope in envelopes:
-                position += 1
-                mailbox.begin()
-                self._handle(envelope)
-                if stopped.is_set():
-                    break
-        finally:
             if position < len(envelopes):
                 mailbox.put_back(envelopes[position:])
+            if stopped.is_set():
+                self._end_life(mailbox)
+            mailbox.rest()
 
     def _handle(self, envelope: Envelope[Any]) -> None:
         reply_to = envelope.reply_to
@@ -216,15 +218,17 @@ class LoopActor(Actor):
                 return
             if pykka_logger.isEnabledFor(logging.INFO):
                 pykka_logger.info(f"Exception returned from {self} to caller:", exc_info=sys.exc_info())
-            _answer(reply_to, None, (type(error), error, error.__traceback__))
+            _refuse(reply_to, error)
         except BaseException as error:  # noqa: BLE001
             if reply_to is not None:
-                dead = ActorDeadError(f"{self.actor_ref} stopped while handling the message")
-                _answer(reply_to, None, (ActorDeadError, dead, None))
+                _refuse(reply_to, ActorDeadError(f"{self.actor_ref} stopped while handling the message"))
             self._stop_everybody(error)
         else:
             if reply_to is not None:
-                _answer(reply_to, response, None)
+                try:
+                    reply_to.set(response)
+                except queue.Full:
+                    log.debug(_ANSWERED_BEFORE)
 
     def _actor_loop_setup(self) -> None:
         self._call_hook(self.on_start)
@@ -295,11 +299,8 @@ class LoopActor(Actor):
             log.debug("parent stopped before its child", actor=str(self))
 
 
-def _answer(reply_to: Future[Any], response: Any, error: ExceptionInfo | None) -> None:
+def _refuse(reply_to: Future[Any], error: BaseException) -> None:
     try:
-        if error is None:
-            reply_to.set(response)
-        else:
-            reply_to.set_exception(error)
+        reply_to.set_exception((type(error), error, error.__traceback__))
     except queue.Full:
-        log.debug("somebody else has answered before the actor did")
+        log.debug(_ANSWERED_BEFORE)

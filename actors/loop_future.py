@@ -96,37 +96,35 @@ class LoopFuture(Future[Any]):
         # Without a lock, which the loop would have to wait for: of two threads that compute it the first counts.
         if not self._done:
             assert self._get_hook is not None
-            value = self._get_hook(timeout)
-            with _LOCK:
-                callbacks = None if self._done else self._resolved_to(value, None)
-            self._call(callbacks)
+            self._resolve(self._get_hook(timeout), None)
         return self._value
 
     def set(self, value: Any = None) -> None:
         """Give it its value; queue.Full if it has one, an exception or a hook."""
-        self._resolve(value, None)
+        if self._get_hook is not None or not self._resolve(value, None):
+            raise queue.Full
 
     def set_exception(self, exc_info: ExceptionInfo | None = None) -> None:
         """Give it an exception, by default the one being handled; queue.Full as for `set`."""
         assert exc_info is None or len(exc_info) == 3
-        self._resolve(None, exc_info or sys.exc_info())
+        if self._get_hook is not None or not self._resolve(None, exc_info or sys.exc_info()):
+            raise queue.Full
 
-    def _resolve(self, value: Any, error: ExceptionInfo | None) -> None:
+    def _resolve(self, value: Any, error: ExceptionInfo | None) -> bool:
+        """Have it resolved for good; False if it was before."""
         with _LOCK:
-            if self._done or self._get_hook is not None:
-                raise queue.Full
-            callbacks = self._resolved_to(value, error)
-        self._call(callbacks)
+            if self._done:
+                return False
+            self._value = value
+            self._error = error
+            self._done = True
+            callbacks, self._callbacks = self._callbacks, None
+        if callbacks is not None:
+            self._call(callbacks)
+        return True
 
-    def _resolved_to(self, value: Any, error: ExceptionInfo | None) -> list[Callback] | None:
-        self._value = value
-        self._error = error
-        self._done = True
-        callbacks, self._callbacks = self._callbacks, None
-        return callbacks
-
-    def _call(self, callbacks: list[Callback] | None) -> None:
-        for callback in callbacks or ():
+    def _call(self, callbacks: list[Callback]) -> None:
+        for callback in callbacks:
             try:
                 callback(self)
             except Exception:  # noqa: BLE001 - whoever listens must not harm the actor that answers

@@ -101,16 +101,11 @@ class Mailbox:
         return len(self.queue)
 
     def take(self, most: int) -> list[Envelope[Any]]:
-        """Return and remove the first so many envelopes; the reader says `begin` for each."""
+        """Return and remove the first so many envelopes; the reader moves each from `taken` to `handled`."""
         envelopes = self.queue[:most]
         self.taken = len(envelopes)
         del self.queue[: len(envelopes)]
         return envelopes
-
-    def begin(self) -> None:
-        """Count an envelope that was taken as handled."""
-        self.taken -= 1
-        self.handled += 1
 
     def put_back(self, envelopes: list[Envelope[Any]]) -> None:
         """Return what was taken and not begun with to the head."""
