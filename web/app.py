@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from offbook.web.executions import ExecutionRoutes
-from offbook.web.gate import build_gate, cors_signal
+from offbook.web.gate import SAFE_METHODS, build_gate, cors_signal, seen_through
 from offbook.web.operations import OperationRoutes
 from offbook.web.service import Service
 from offbook.web.settings import WebSettings
@@ -18,7 +18,9 @@ def create_app(service: Service, settings: WebSettings | None = None) -> web.App
     gate = build_gate(settings)
     app = web.Application(client_max_size=settings.max_body_bytes)
     for routes in (ExecutionRoutes(service), WorkflowRoutes(service), OperationRoutes(service, settings.version)):
-        app.add_routes(web.RouteDef(r.method, r.path, gate(r.handler), r.kwargs) for r in routes.routes())
+        for r in routes.routes():
+            handler = r.handler if r.method in SAFE_METHODS else seen_through(r.handler)
+            app.add_routes([web.RouteDef(r.method, r.path, gate(handler), r.kwargs)])
     app.router.add_route("*", "/{path:.*}", gate(_no_such_route))
     if settings.cors_origins:
         app.on_response_prepare.append(cors_signal(settings))

@@ -6,12 +6,14 @@ request, costs a tenth of a status answer.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
+from loguru import logger
 from multidict import istr
 
 from offbook.web.errors import RequestRefused, internal_error, problem_of, problem_of_http, problem_response
@@ -70,6 +72,26 @@ def build_gate(settings: WebSettings) -> Callable[[Handler], Handler]:
         return guarded
 
     return guard
+
+
+def seen_through(handler: Handler) -> Handler:
+    """Have what a handler began go on when its client goes away: only questions end with those who ask."""
+
+    async def last(request: web.Request) -> web.StreamResponse:
+        work = asyncio.ensure_future(handler(request))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.add_done_callback(_note_unheard)
+            raise
+
+    return last
+
+
+def _note_unheard(work: asyncio.Future[web.StreamResponse]) -> None:
+    error = None if work.cancelled() else work.exception()
+    if error is not None:
+        logger.info("request failed when its client had gone", why=f"{type(error).__name__}: {error}")
 
 
 def cors_signal(settings: WebSettings) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:

@@ -30,8 +30,13 @@ class CannotListen(OffbookError):
 
 @asynccontextmanager
 async def serve_app(app: web.Application, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Serve while the context lasts; gives the URL under which this machine reaches it. Port 0: any free one."""
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
+    """Serve while the context lasts; gives the URL under which this machine reaches it. Port 0: any free one.
+
+    A request whose client has gone is cancelled: a long poll must not hold its place for a minute.
+    """
+    runner = web.AppRunner(
+        app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS, handler_cancellation=True
+    )
     await runner.setup()
     try:
         try:

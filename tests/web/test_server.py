@@ -10,6 +10,8 @@ import pytest
 
 from offbook.web.app import create_app
 from offbook.web.server import SHUTDOWN_SECONDS, CannotListen, serve_app, url_of
+from offbook.web.settings import WebSettings
+from offbook.workflows.caller import Caller
 from tests.web.dummy_service import EPOCH, DummyService
 
 
@@ -34,6 +36,57 @@ async def test_long_poll_does_not_hold_the_server_up(service: DummyService) -> N
         assert time.monotonic() - began < 2 * SHUTDOWN_SECONDS + 5
         with pytest.raises(aiohttp.ClientError):
             await poll
+
+
+class Slow(DummyService):
+    """Takes its time with what changes something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go_on, self.done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def cancel(self, execution_id: str, *, caller: Caller) -> None:
+        self.begun.set()
+        await self.go_on.wait()
+        await super().cancel(execution_id, caller=caller)
+        self.done.set()
+
+
+async def free(session: aiohttp.ClientSession, url: str) -> None:
+    """Wait until a server that handles one request at a time handles another."""
+    async with asyncio.timeout(10):
+        while True:
+            async with session.get(f"{url}/healthz") as response:
+                if response.status == 200:
+                    return
+
+
+async def test_long_poll_ends_with_the_client_that_goes_away(service: DummyService) -> None:
+    execution = service.add()
+    app = create_app(service, WebSettings(max_concurrent_requests=1))
+    async with serve_app(app) as url, aiohttp.ClientSession() as session:
+        poll = asyncio.create_task(session.get(f"{url}/status/{execution.execution_id}?since={2 * EPOCH}&wait=60"))
+        await service.asked.wait()
+        async with session.get(f"{url}/healthz") as refused:
+            assert refused.status == 429
+        poll.cancel()
+        await free(session, url)
+
+
+async def test_what_was_begun_is_seen_through_when_the_client_goes_away() -> None:
+    service = Slow()
+    execution = service.add()
+    app = create_app(service, WebSettings(max_concurrent_requests=1))
+    async with serve_app(app) as url, aiohttp.ClientSession() as session:
+        request = asyncio.create_task(session.post(f"{url}/executions/{execution.execution_id}/cancel"))
+        await service.begun.wait()
+        request.cancel()
+        await free(session, url)
+        assert execution.status == "running"
+        service.go_on.set()
+        async with asyncio.timeout(10):
+            await service.done.wait()
+    assert execution.status == "cancelled"
 
 
 @pytest.mark.parametrize(
