@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from offbook.actors.outcomes import as_stored_text
 from offbook.nodes.context import Cancellation
 from offbook.workflows.messages import RunMessage
 from offbook.workflows.scope import Scope
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
     from offbook.actors.runner import NodeRunner
 
 REPORT_LIMIT = 100_000
-"""Characters of reports kept between two flushes; what is older is dropped, as the step ring would drop it."""
+"""Characters, and entries, of reports kept between two flushes; what is older is dropped, as steps would drop it."""
+
+ENTRIES_SENT = 1000
+"""Entries of one flush at most, neighbours of a kind joined; the last ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +45,11 @@ class Call:
         "_dirty",
         "_entries",
         "_fraction",
+        "_lock",
         "_runner",
+        "_size",
         "_text",
+        "abandoned",
         "cancellation",
         "ended",
         "handle",
@@ -57,14 +65,20 @@ class Call:
         self.task = task
         self.cancellation = Cancellation()
         self.handle: asyncio.Task[None] | None = None
+        """None while it is queued."""
         self.timers: list[asyncio.TimerHandle] = []
         self.ended = False
         """Whether its end was told; what comes later is refused."""
+        self.abandoned = False
+        """Whether it did not end when it was to stop, and has no slot any more."""
         self.stop_reason = ""
-        """Why it was cancelled: cancelled, timeout or idle_timeout."""
+        """Why it is to stop: cancelled, timeout or idle_timeout."""
         self.tokens: Usage = NO_USAGE
         self.last_sign = 0.0
-        self._entries: list[tuple[str, str]] = []
+        self._lock = threading.Lock()
+        """Held while entries come and go: plain functions report from threads of their own."""
+        self._entries: deque[tuple[str, str]] = deque()
+        self._size = 0
         self._text: list[str] = []
         self._fraction: float | None = None
         self._dirty = False
@@ -77,18 +91,31 @@ class Call:
     def report(self, kind: str, text: str) -> None:
         if self.ended:
             return
-        if kind == "text":
-            self._text.append(text)
-        self._entries.append((kind, text))
+        text = as_stored_text(text)
+        with self._lock:
+            if kind == "text":
+                self._text.append(text)
+            self._keep(kind, text[-REPORT_LIMIT:])
         self._mark()
 
+    def _keep(self, kind: str, text: str) -> None:
+        entries = self._entries
+        entries.append((kind, text))
+        self._size += 1 + len(text)
+        while self._size > REPORT_LIMIT and len(entries) > 1:
+            self._size -= 1 + len(entries.popleft()[1])
+
     def fraction(self, value: float) -> None:
-        self._fraction = value
+        if self.ended:
+            return
+        with self._lock:
+            self._fraction = value
         self._mark()
 
     def usage(self, usage: Usage) -> None:
-        self.tokens = usage
-        self._mark()
+        if not self.ended:
+            self.tokens = usage
+            self._mark()
 
     def _mark(self) -> None:
         runner = self._runner
@@ -99,18 +126,18 @@ class Call:
 
     def take_reports(self) -> tuple[tuple[tuple[str, str], ...], float | None]:
         """Return what was reported since the last time, neighbours of a kind joined, and forget it."""
+        # First: what is reported from here on marks the call again.
         self._dirty = False
-        entries, self._entries = self._entries, []
-        fraction, self._fraction = self._fraction, None
-        joined: list[tuple[str, str]] = []
-        run: list[str] = []
-        for position, (kind, text) in enumerate(entries):
-            run.append(text)
-            last = position + 1 == len(entries)
-            if last or entries[position + 1][0] != kind or kind == "progress":
-                joined.append((kind, "".join(run)[-REPORT_LIMIT:]))
-                run = []
-        return tuple(joined[-1000:]), fraction
+        with self._lock:
+            entries, self._entries, self._size = self._entries, deque(), 0
+            fraction, self._fraction = self._fraction, None
+        joined: list[tuple[str, list[str]]] = []
+        for kind, text in entries:
+            if joined and joined[-1][0] == kind != "progress":
+                joined[-1][1].append(text)
+            else:
+                joined.append((kind, [text]))
+        return tuple((kind, "".join(texts)) for kind, texts in joined[-ENTRIES_SENT:]), fraction
 
     async def call_plain(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a plain function on a daemon thread of its own: one that never returns keeps neither slot nor process.
@@ -123,7 +150,7 @@ class Call:
         runner = self._runner
 
         def deliver(value: Any, error: BaseException | None) -> None:
-            if outcome.done():
+            if outcome.cancelled():
                 runner.abandoned_returned()
             elif error is not None:
                 outcome.set_exception(error)
@@ -136,17 +163,22 @@ class Call:
             try:
                 value = context.run(function, *args, **kwargs)
             except StopIteration as stop:
-                # A future refuses StopIteration; say what happened instead.
-                error = RuntimeError(f"the function raised StopIteration({stop.value!r})")
-            except BaseException as raised:  # noqa: BLE001 - handed to the loop that waits for it
+                # A future refuses it.
+                error = RuntimeError(f"the function raised {stop!r}")
+            except Exception as raised:  # noqa: BLE001 - handed to the loop that waits for it
                 error = raised
+            except BaseException as left:  # noqa: BLE001 - it would end the loop, or look like a cancel
+                error = RuntimeError(f"the function raised {left!r}")
             runner.call_threadsafe(deliver, value, error)
 
         threading.Thread(target=work, name=f"offbook-node-{self.task.scope.node.id}", daemon=True).start()
         try:
             return await outcome
         except asyncio.CancelledError:
-            outcome.cancel()
             self.cancellation.set()
-            runner.abandoned_left()
+            # Unless it had returned just before, and only its result is lost.
+            if outcome.cancelled():
+                runner.abandoned_left()
+            elif outcome.done():
+                outcome.exception()
             raise

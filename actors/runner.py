@@ -8,17 +8,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import orjson
 from loguru import logger
-from pydantic import BaseModel, ValidationError
 
 from offbook.actors.calls import Call, NodeTask
+from offbook.actors.configs import Configs
 from offbook.actors.decisions import DecideTask, ExpandTask, decide, expand
+from offbook.actors.outcomes import as_json, as_stored_error, as_stored_text, crash_error
 from offbook.nodes.context import NodeContext, NodeFailure, Park
-from offbook.nodes.registry import NodeRegistry, NodeType
-from offbook.workflows import templates
+from offbook.nodes.registry import NodeRegistry
 from offbook.workflows.errors import OffbookError
 from offbook.workflows.messages import NodeFailed, NodeFinished, NodeParked, NodeProgressed
 from offbook.workflows.values import JsonValue, NodeError
@@ -26,9 +26,8 @@ from offbook.workflows.values import JsonValue, NodeError
 ABORT_GRACE = 2.0
 """Seconds that a cancelled attempt has to end before it is abandoned."""
 
-PREPARED_KEPT = 10_000
-
-_STRICT_JSON = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+CLOSE_SECONDS = 2.0
+"""Seconds that node types have to close what they hold open."""
 
 
 class NodeRunner:
@@ -42,13 +41,16 @@ class NodeRunner:
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
         flush_seconds: float = 0.05,
+        abort_grace: float = ABORT_GRACE,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
     ) -> None:
         self._registry = registry
+        self._configs = Configs(registry)
         self._max_calls = max_calls
         self._clock = clock
         self._chance = chance
         self._flush_seconds = flush_seconds
+        self._abort_grace = abort_grace
         self._loop_factory = loop_factory
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -57,9 +59,9 @@ class NodeRunner:
         self._queue: deque[Call] = deque()
         self._calls: dict[str, list[Call]] = {}
         self._active = 0
+        self._closing = False
         self._dirty: list[Call] = []
         self._flush_handle: asyncio.TimerHandle | None = None
-        self._prepared: dict[tuple[str, str], tuple[NodeType, BaseModel | None]] = {}
         self.abandoned = 0
         """Threads and attempts that could not be stopped and have not returned yet."""
         self.monotonic = time.monotonic
@@ -67,18 +69,20 @@ class NodeRunner:
     # From any thread
 
     def start(self) -> None:
-        """Start the loop thread; returns when it runs."""
+        """Start the loop thread; returns when it runs. What was submitted before begins now."""
         ready = threading.Event()
         self._thread = threading.Thread(target=self._run_loop, args=(ready,), name="offbook-nodes", daemon=True)
         self._thread.start()
         ready.wait()
+        if self._loop is None:
+            raise RuntimeError("the loop of the node runner did not start")
 
     def close(self, timeout: float = 5.0) -> None:
-        """Cancel what runs, close the providers and end the loop thread."""
-        thread, loop = self._thread, self._loop
-        if thread is None or loop is None:
+        """Cancel what runs, close the providers and end the loop thread. May be called again."""
+        thread = self._thread
+        if thread is None:
             return
-        loop.call_soon_threadsafe(self._stop_loop)
+        self.call_threadsafe(self._stop_loop)
         thread.join(timeout)
         if thread.is_alive():
             logger.warning("node runner did not end in time", seconds=timeout)
@@ -126,20 +130,30 @@ class NodeRunner:
     # On the runner's loop
 
     def _run_loop(self, ready: threading.Event) -> None:
-        with asyncio.Runner(loop_factory=self._loop_factory) as runner:
-            self._loop = runner.get_loop()
-            self._stopped = asyncio.Event()
-            self._loop.call_soon(ready.set)
-            runner.run(self._live())
+        try:
+            with asyncio.Runner(loop_factory=self._loop_factory) as runner:
+                self._loop = runner.get_loop()
+                self._stopped = asyncio.Event()
+                self._loop.call_soon(ready.set)
+                runner.run(self._live())
+        finally:
+            ready.set()
 
     async def _live(self) -> None:
+        self._drain()
         await self._stopped.wait()
-        handles = [call.handle for calls in self._calls.values() for call in calls if call.handle]
-        for handle in handles:
-            handle.cancel()
+        self._closing = True
+        calls = [call for calls in self._calls.values() for call in calls]
+        for call in calls:
+            self._stop(call, "cancelled")
+        handles = [call.handle for call in calls if call.handle is not None]
         if handles:
-            await asyncio.wait(handles, timeout=ABORT_GRACE)
-        await self._registry.close()
+            await asyncio.wait(handles, timeout=self._abort_grace)
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._registry.close()
+        except Exception as error:  # noqa: BLE001 - of plug-ins, and nothing comes after it
+            logger.opt(exception=error).warning("node types did not close")
 
     def _stop_loop(self) -> None:
         self._stopped.set()
@@ -157,6 +171,9 @@ class NodeRunner:
                 task.reply(expand(task, self._clock()))
 
     def _take(self, call: Call) -> None:
+        if self._closing:
+            self._fail(call, self._stop_error(call))
+            return
         self._calls.setdefault(call.task.execution_id, []).append(call)
         if self._active < self._max_calls:
             self._begin(call)
@@ -168,57 +185,62 @@ class NodeRunner:
         self._active += 1
         call.last_sign = self.monotonic()
         call.handle = self._loop.create_task(self._attempt(call))
+        call.handle.add_done_callback(partial(self._over, call))
         timeout = call.task.scope.node.body.timeout
         if timeout.total is not None:
-            call.timers.append(self._loop.call_later(timeout.total, self._expire, call, "timeout"))
+            call.timers.append(self._loop.call_later(timeout.total, self._stop, call, "timeout"))
         if timeout.idle is not None:
             call.timers.append(self._loop.call_later(timeout.idle, self._check_idle, call, timeout.idle))
+
+    def _begin_queued(self) -> None:
+        while self._queue and self._active < self._max_calls and not self._closing:
+            self._begin(self._queue.popleft())
 
     async def _attempt(self, call: Call) -> None:
         task = call.task
         scope = task.scope
         try:
-            node_type, config = self._config(call)
+            node_type, config = self._configs.of(scope)
             context = NodeContext(
                 task.execution_id, scope.node.id, task.item, task.attempt, scope, call, call.cancellation
             )
-            output = _as_json(await node_type.run(context, config))
+            output = as_json(await node_type.run(context, config))
         except NodeFailure as failure:
             self._fail(call, failure.error, failure.partial)
         except Park as park:
             self._park(call, park)
         except asyncio.CancelledError:
-            self._fail(call, self._stop_error(call))
+            # Nobody stopped it: something that it awaited was cancelled.
+            self._fail(call, NodeError("crash", "the node cancelled itself"))
         except OffbookError as refused:
             self._fail(call, NodeError("validation", str(refused)))
-        except Exception as crash:  # noqa: BLE001 - user code: its failure is data for the run
+        except (Exception, SystemExit, KeyboardInterrupt) as crash:  # noqa: BLE001 - user code: data for the run
             logger.opt(exception=crash).warning("node raised", node=scope.node.id, execution_id=task.execution_id)
-            self._fail(call, NodeError("crash", f"{type(crash).__name__}: {crash}"[:1000]))
+            self._fail(call, crash_error(crash))
         else:
             self._finish(call, output)
-        finally:
-            self._release(call)
 
-    def _config(self, call: Call) -> tuple[NodeType, BaseModel]:
-        """Render and check a node's config; one without templates is checked once and kept."""
-        scope = call.task.scope
-        node = scope.node
-        key = (scope.plan.fingerprint, node.id)
-        prepared = self._prepared.get(key)
-        if prepared is None:
-            node_type = self._registry.get(node.body.type)
-            if node_type is None:
-                raise NodeFailure.of("validation", f"the node type {node.body.type!r} is not registered here")
-            constant = None
-            if not templates.has_template(node.body.config):
-                constant = _checked(node_type, node.body.config)
-            if len(self._prepared) >= PREPARED_KEPT:
-                self._prepared.clear()
-            self._prepared[key] = prepared = (node_type, constant)
-        node_type, constant = prepared
-        if constant is not None:
-            return node_type, constant
-        return node_type, _checked(node_type, templates.render(node.body.config, scope))
+    def _over(self, call: Call, handle: asyncio.Task[None]) -> None:
+        """The attempt is really over: forget it and let the next one begin."""
+        if not handle.cancelled() and (fault := handle.exception()) is not None:
+            logger.opt(exception=fault).error("attempt ended in a fault of ours", node=call.task.scope.node.id)
+            self._fail(call, crash_error(fault))
+        if not call.ended:
+            # Cancelled before its first step: nothing of it ran that could tell the end.
+            self._fail(call, self._stop_error(call))
+        if call.abandoned:
+            self.abandoned_returned()
+        else:
+            self._active -= 1
+            self._forget(call)
+        self._begin_queued()
+
+    def _forget(self, call: Call) -> None:
+        execution_id = call.task.execution_id
+        calls = self._calls[execution_id]
+        calls.remove(call)
+        if not calls:
+            del self._calls[execution_id]
 
     def _finish(self, call: Call, output: JsonValue) -> None:
         if self._end(call):
@@ -229,24 +251,32 @@ class NodeRunner:
                 )
             )
 
-    def _fail(self, call: Call, error: NodeError, partial: str = "") -> None:
+    def _fail(self, call: Call, error: NodeError, partial_text: str = "") -> None:
+        """Tell that the attempt failed; one that was stopped failed because of that, whatever came of it."""
         if self._end(call):
             task = call.task
+            if call.stop_reason:
+                error = self._stop_error(call)
             task.reply(
                 NodeFailed(
                     node_id=task.scope.node.id,
                     item=task.item,
                     attempt=task.attempt,
                     epoch=task.epoch,
-                    error=error,
+                    error=as_stored_error(error),
                     at=self._clock(),
                     usage=call.tokens,
-                    partial=partial or call.partial,
+                    partial=as_stored_text(partial_text) or call.partial,
                     jitter=self._chance(),
                 )
             )
 
     def _park(self, call: Call, park: Park) -> None:
+        try:
+            form, default = as_json(park.form), as_json(park.default)
+        except NodeFailure as refused:
+            self._fail(call, refused.error)
+            return
         if self._end(call):
             task = call.task
             node_id = task.scope.node.id
@@ -259,8 +289,8 @@ class NodeRunner:
                     kind=park.kind,
                     name=park.name or node_id,
                     until=park.until,
-                    form=park.form,
-                    default=park.default,
+                    form=form,
+                    default=default,
                     has_default=park.has_default,
                     at=self._clock(),
                 )
@@ -272,68 +302,48 @@ class NodeRunner:
             return False
         self._report(call)
         call.ended = True
-        for timer in call.timers:
-            timer.cancel()
+        _disarm(call)
         return True
-
-    def _release(self, call: Call) -> None:
-        """The attempt is really over: forget it and let the next one begin."""
-        execution_id = call.task.execution_id
-        calls = self._calls.get(execution_id)
-        if calls is not None and call in calls:
-            if len(calls) == 1:
-                del self._calls[execution_id]
-            else:
-                calls.remove(call)
-            if call.handle is not None:
-                self._active -= 1
-        elif call.handle is not None:
-            self.abandoned -= 1
-        while self._queue and self._active < self._max_calls:
-            self._begin(self._queue.popleft())
 
     def _abort(self, execution_id: str, silently: bool) -> None:
         for call in list(self._calls.get(execution_id, ())):
-            self._stop(call, "cancelled", silently)
+            if silently:
+                call.ended = True
+            self._stop(call, "cancelled")
 
-    def _stop(self, call: Call, reason: str, silently: bool = False) -> None:
+    def _stop(self, call: Call, reason: str) -> None:
+        """Have a call end, once: a second cancel would only disturb it in doing so."""
         assert self._loop is not None
-        call.stop_reason = call.stop_reason or reason
+        if call.stop_reason:
+            return
+        call.stop_reason = reason
         call.cancellation.set()
-        if silently:
-            call.ended = True
+        _disarm(call)
         if call.handle is None:
             self._queue.remove(call)
+            self._forget(call)
             self._fail(call, self._stop_error(call))
-            self._release(call)
             return
         call.handle.cancel()
-        self._loop.call_later(ABORT_GRACE, self._abandon, call)
+        self._loop.call_later(self._abort_grace, self._abandon, call)
 
     def _abandon(self, call: Call) -> None:
         """A call that does not end when cancelled keeps neither its execution nor a slot waiting."""
-        calls = self._calls.get(call.task.execution_id, [])
-        if call not in calls or call.handle is None or call.handle.done():
+        if call.handle is None or call.handle.done():
             return
         logger.warning("call abandoned", node=call.task.scope.node.id, execution_id=call.task.execution_id)
-        calls.remove(call)
-        if not calls:
-            del self._calls[call.task.execution_id]
+        call.abandoned = True
+        self._forget(call)
         self._active -= 1
         self.abandoned += 1
         self._fail(call, self._stop_error(call))
-
-    def _expire(self, call: Call, reason: str) -> None:
-        if not call.ended:
-            self._stop(call, reason)
+        self._begin_queued()
 
     def _check_idle(self, call: Call, limit: float) -> None:
         assert self._loop is not None
-        if call.ended:
-            return
         silent = self.monotonic() - call.last_sign
         if silent >= limit:
-            self._expire(call, "idle_timeout")
+            self._stop(call, "idle_timeout")
         else:
             call.timers.append(self._loop.call_later(limit - silent, self._check_idle, call, limit))
 
@@ -376,23 +386,7 @@ class NodeRunner:
             )
 
 
-def _checked(node_type: NodeType, config: JsonValue) -> BaseModel:
-    try:
-        return node_type.config_model.model_validate(config)
-    except ValidationError as refused:
-        # Only where and what: the values may be prompts.
-        wrong = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in refused.errors())
-        raise NodeFailure.of("validation", f"config: {wrong}") from None
-
-
-def _as_json(output: JsonValue) -> JsonValue:
-    """Return the output as JSON values that no node can change any more; NodeFailure if it is not JSON."""
-    try:
-        encoded = orjson.dumps(output, option=_STRICT_JSON)
-    except TypeError as refused:
-        raise NodeFailure.of(
-            "validation",
-            f"the output is not JSON: {refused}",
-            hint="return None, numbers, text, lists or dicts with text keys",
-        ) from None
-    return orjson.loads(encoded) if isinstance(output, list | dict | tuple) else output
+def _disarm(call: Call) -> None:
+    for timer in call.timers:
+        timer.cancel()
+    call.timers.clear()

@@ -32,8 +32,16 @@ class NodeFailure(Exception):
         return cls(NodeError(type, message, retryable, retry_after, hint), partial=partial)
 
 
+LATEST_TIME = 253_402_300_799.0
+"""The last second that can be written as a date."""
+
+
 class Park(Exception):
-    """A node has nothing to do until a time or a signal; it gives back its thread, its loop, its slot."""
+    """A node has nothing to do until a time or a signal; it gives back its thread, its loop, its slot.
+
+    `kind` is `timer`, which ends at `until` (Unix seconds), or `signal`, whose name is the node's id unless it has
+    one. ValueError if it could not end so.
+    """
 
     def __init__(
         self,
@@ -45,8 +53,17 @@ class Park(Exception):
         default: JsonValue = None,
         has_default: bool = False,
     ) -> None:
+        if kind not in ("timer", "signal"):
+            raise ValueError(f"a node parks for a timer or a signal, not for {kind!r}")
+        if kind == "timer" and until is None:
+            raise ValueError("a node that parks for a timer says until when")
+        if until is not None:
+            # Not `>`, which would let NaN pass.
+            if not until <= LATEST_TIME:
+                raise ValueError(f"a node parks until a time in Unix seconds, not until {until!r}")
+            until = max(0.0, float(until))
         self.kind = kind
-        self.name = name
+        self.name = str(name)
         self.until = until
         self.form = form
         self.default = default
@@ -73,6 +90,9 @@ class Cancellation:
 
     __slots__ = ("_event", "_set")
 
+    _making = threading.Lock()
+    """Held while an event is made: two threads of one attempt may begin to wait at once."""
+
     def __init__(self) -> None:
         self._set = False
         self._event: threading.Event | None = None
@@ -88,9 +108,10 @@ class Cancellation:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block a plain function until it is to stop, or for so many seconds; return whether it is."""
-        event = self._event
-        if event is None:
-            self._event = event = threading.Event()
+        with self._making:
+            event = self._event
+            if event is None:
+                self._event = event = threading.Event()
         if self._set:
             event.set()
         return event.wait(timeout)
@@ -152,7 +173,7 @@ class NodeContext:
 
     def progress(self, fraction: float, text: str = "") -> None:
         """Tell how far the node is, from 0 to 1, and perhaps what it does now."""
-        self.sink.fraction(min(1.0, max(0.0, fraction)))
+        self.sink.fraction(min(1.0, max(0.0, float(fraction))))
         if text:
             self.sink.report("progress", text)
 
@@ -166,6 +187,8 @@ class NodeContext:
 
     def usage(self, usage: Usage) -> None:
         """Set the tokens this attempt has used so far (not a difference)."""
+        if not isinstance(usage, Usage) or not isinstance(usage.input_tokens + usage.output_tokens, int):
+            raise TypeError("usage is given as Usage(input_tokens, output_tokens), in whole numbers")
         self.sink.usage(usage)
 
     async def call_plain(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

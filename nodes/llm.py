@@ -21,7 +21,8 @@ from offbook.workflows.values import JsonValue, Usage
 CHARS_PER_TOKEN = 4
 """For estimates, where a provider gives no figures."""
 
-_FENCED = re.compile(r"\A\s*```[\w-]*[ \t]*\n(.*)\n\s*```\s*\Z", re.DOTALL)
+_FENCE = "```"
+_FENCE_LINE = re.compile(r"```[\w-]*[ \t\r]*")
 
 
 class LlmNode(NodeType):
@@ -163,9 +164,8 @@ def _read(ctx: NodeContext, config: ModelConfig, answer: ModelAnswer) -> JsonVal
 
 
 def _parse(model: str, text: str, cut: bool) -> JsonValue:
-    fenced = _FENCED.match(text)
     try:
-        return orjson.loads(fenced.group(1) if fenced else text)
+        return orjson.loads(_unfenced(text))
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         hint = "raise max_tokens: the answer was cut off" if cut else "ask for JSON alone in the prompt"
@@ -174,3 +174,12 @@ def _parse(model: str, text: str, cut: bool) -> JsonValue:
         )
     # Raised out here: the decoder's error holds the whole answer.
     raise failure
+
+
+def _unfenced(text: str) -> str:
+    """Return what is in a fenced block, if all of the text is one."""
+    stripped = text.strip()
+    first, newline, rest = stripped.partition("\n")
+    if not newline or not _FENCE_LINE.fullmatch(first) or not rest.endswith(_FENCE):
+        return text
+    return rest.removesuffix(_FENCE)

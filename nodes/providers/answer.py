@@ -61,8 +61,10 @@ class AnswerBuilder:
             self._model = payload["model"]
         self._usage = _usage(payload.get("usage")) or self._usage
         choices = payload.get("choices")
-        if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-            self._take_choice(choices[0])
+        for choice in choices if isinstance(choices, list) else ():
+            # Options may ask for several answers: the first is the answer.
+            if isinstance(choice, dict) and not choice.get("index"):
+                self._take_choice(choice)
 
     def _take_choice(self, choice: JsonObject) -> None:
         for part in (choice.get("delta"), choice.get("message")):

@@ -78,8 +78,11 @@ def error_text(body: bytes) -> str:
 
 
 def _texts(value: JsonValue) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _texts(each)
+    """Yield all texts in a value, in order. Without recursion: a server may nest as it likes."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict | list):
+            waiting.extend(reversed(each.values() if isinstance(each, dict) else each))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from offbook.nodes.context import NodeFailure
 from offbook.nodes.providers.prose import prose
@@ -18,6 +18,13 @@ _SHORTEST_SLEEP = 0.002
 _WORDS_BETWEEN_TURNS = 200
 """Words sent before others on the loop get a turn, when no pace is set."""
 
+_AT_ONCE: dict[FailureKind | None, Callable[[], NodeFailure]] = {
+    "rate_limit": lambda: NodeFailure.of("rate_limit", "scripted: too many requests", retryable=True),
+    "timeout": lambda: NodeFailure.of("timeout", "scripted: no answer in time", retryable=True),
+    "invalid_key": lambda: NodeFailure.of("invalid_key", "scripted: the key was refused"),
+}
+"""Failures before the first word."""
+
 
 class ScriptedProvider:
     """Answers with what `request.script` says. Its tokens are words, counted exactly."""
@@ -30,14 +37,14 @@ class ScriptedProvider:
         failure = script.failure(request.item, request.attempt)
         if script.delay:
             await asyncio.sleep(script.delay)
-        if failure not in (None, "dropped", "empty"):
-            raise _failure(failure)
+        if failure in _AT_ONCE:
+            raise _AT_ONCE[failure]()
         length, words = (0, iter(())) if failure == "empty" else _words(request, script)
         text = await _stream(
             words, length // 2 if failure == "dropped" else length, script.tokens_per_second, on_text
         )
         if failure == "dropped":
-            raise _failure("dropped")
+            raise NodeFailure.of("dropped", "scripted: the connection was lost", retryable=True)
         asked = sum(len(message.content.split()) for message in request.messages)
         return ModelAnswer(text, Usage(asked, len(text.split())), "stop", request.model)
 
@@ -55,7 +62,8 @@ def _words(request: ModelRequest, script: Script) -> tuple[int, Iterator[str]]:
     text = script.text
     if text is None:
         text = f"{request.model} was asked: {' '.join(prompt.split()[:12])}"
-    pieces = _WORD.findall(text)
+    # Space alone is no word, and the pattern would look for one from each character of it.
+    pieces = _WORD.findall(text) if text.strip() else []
     return len(pieces), iter(pieces)
 
 
@@ -75,15 +83,3 @@ async def _stream(words: Iterator[str], limit: int, pace: float, on_text: OnText
         sent.append(word)
         on_text(word)
     return "".join(sent)
-
-
-def _failure(kind: FailureKind | None) -> NodeFailure:
-    match kind:
-        case "rate_limit":
-            return NodeFailure.of("rate_limit", "scripted: too many requests", retryable=True)
-        case "timeout":
-            return NodeFailure.of("timeout", "scripted: no answer in time", retryable=True)
-        case "dropped":
-            return NodeFailure.of("dropped", "scripted: the connection was lost", retryable=True)
-        case "empty" | "invalid_key" | None:
-            return NodeFailure.of("invalid_key", "scripted: the key was refused")

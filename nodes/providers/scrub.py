@@ -14,7 +14,8 @@ _SHORTEST_SECRET = 4
 
 def scrub(text: str, *, key: str | None, prompts: Iterable[str]) -> str:
     """Shorten a provider's text to 500 characters, on one line; key and prompts are left out, also parts of them."""
-    text = " ".join(text.replace("\\n", " ").split())
+    # What a server quotes of a request is often JSON inside text.
+    text = " ".join(text.replace("\\n", " ").replace('\\"', '"').split())
     if key:
         text = _without(text[: _EXAMINED_CHARS + len(key)], key, _KEY_WINDOW, "[key]")
     text = text[:_EXAMINED_CHARS]

@@ -49,7 +49,11 @@ class ProviderSettings(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _base_url_is_one(cls, base_url: str) -> str:
-        url = URL(base_url)
+        try:
+            url = URL(base_url)
+        except ValueError:
+            # Its own words may repeat what was given.
+            raise ValueError("is no URL") from None
         if url.scheme not in ("http", "https") or not url.host:
             raise ValueError("must be an http or https URL")
         if url.user or url.password or url.query_string or url.fragment:
