@@ -213,7 +213,6 @@ class Simulation:
         for customer in self.customers:
             if not customer.accepted:
                 continue
-            seen = world.auditor.seen[customer.execution_id]
             if customer.stopped:
                 raise PromiseBroken(f"5: {customer.execution_id} completed, though a {customer.stopped} was accepted")
             stored = world.store.load(customer.execution_id)
