@@ -9,6 +9,7 @@ from pykka import ActorRef
 
 from offbook.actors.loop import LoopFuture
 from offbook.actors.messages import BeginExecution
+from offbook.persistence.group_journal import JournalGauge
 from offbook.workflows.records import ExecutionFilter, ExecutionRow
 from offbook.workflows.run import Run
 from offbook.workflows.states import ExecutionStatus
@@ -22,8 +23,10 @@ class Entry:
         "auto_resumes",
         "begin",
         "claimed",
+        "commands",
         "crashes",
         "execution_id",
+        "gauge",
         "last_reason",
         "poisoned",
         "ref",
@@ -43,6 +46,10 @@ class Entry:
         self.status = run.status
         self.begin: BeginExecution | None = None
         """How it goes on when there is a place for it; None: as a new one."""
+        self.commands = 0
+        """How many commands it was sent."""
+        self.gauge: JournalGauge | None = None
+        """How far the journal was with it when its actor crashed."""
         self.claimed = 0
         """The epoch of a claim that was under way when its actor crashed, and may be stored."""
         self.accepted = False

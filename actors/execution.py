@@ -22,6 +22,7 @@ from offbook.actors.messages import (
     ExecutionCrashed,
     ExecutionDiscarded,
     ExecutionMessage,
+    ExecutionRetired,
     ExecutionSaved,
     GetChange,
     GetOutput,
@@ -33,6 +34,7 @@ from offbook.actors.messages import (
     PauseExecution,
     RecordConfirmed,
     ResumeExecution,
+    RetireExecution,
     SignalExecution,
     StatusAnswer,
     StatusChanged,
@@ -44,6 +46,7 @@ from offbook.actors.messages import (
 )
 from offbook.actors.recorder import STARTS, Recorder
 from offbook.actors.surroundings import Surroundings
+from offbook.persistence.group_journal import JournalGauge
 from offbook.workflows.checkpoint import save_of
 from offbook.workflows.effects import (
     AbortCalls,
@@ -93,14 +96,22 @@ from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.status import StatusContext, status_payload
 from offbook.workflows.values import NodeError
 
+VEIL_SECONDS = 0.05
+"""Between two looks at whether what would be shown is on disk."""
+
 
 class ExecutionActor(LoopActor):
     """Owns one run: answers for it from memory, has its nodes run, its outcome or checkpoint stored."""
 
     registered = False
 
-    def __init__(self, run: Run, around: Surroundings, *, inserted: bool, saved: bool) -> None:
-        """Take over a run; say whether the database has its row, and whether it has its present state."""
+    def __init__(
+        self, run: Run, around: Surroundings, *, inserted: bool, saved: bool, gauge: JournalGauge | None = None
+    ) -> None:
+        """Take over a run; say whether the database has its row, and whether it has its present state.
+
+        `gauge`: that of the actor before this one, if it crashed.
+        """
         super().__init__()
         self._run = run
         self._around = around
@@ -121,7 +132,7 @@ class ExecutionActor(LoopActor):
         self._saved = saved
         self._veiled: list[tuple[int | None, LoopFuture]] = []
         """Who asked for the status before what it would show was on disk."""
-        self._recorder = Recorder(run, around, self.actor_ref)
+        self._recorder = Recorder(run, around, self.actor_ref, gauge)
         self._last_save = 0
         """Which save has the state as it is now; those before it do not make it stored."""
 
@@ -169,6 +180,8 @@ class ExecutionActor(LoopActor):
                 return self._interrupt(message)
             case TakeUpExecution():
                 return self._take_up(message)
+            case RetireExecution():
+                return self._retire(message)
             case CutOffExecution():
                 return self._apply(CutOff(self._around.clock()))
             case GiveUpExecution():
@@ -199,8 +212,16 @@ class ExecutionActor(LoopActor):
             self._pending.set_exception((type(exception_value), exception_value, traceback))
         self._let_go()
         reason = f"{type(exception_value).__name__}: {exception_value}"
-        claimed = self._resuming.epoch if self._resuming is not None else 0
-        self._tell_supervisor(ExecutionCrashed(self._run.execution_id, self._run, self._inserted, reason, claimed))
+        self._tell_supervisor(
+            ExecutionCrashed(
+                self._run.execution_id,
+                self._run,
+                self._inserted,
+                reason,
+                claimed=self._resuming.epoch if self._resuming is not None else 0,
+                gauge=self._recorder.gauge,
+            )
+        )
 
     def on_stop(self) -> None:
         self._cancel_timer()
@@ -301,10 +322,19 @@ class ExecutionActor(LoopActor):
         self._answer = None
         for effect in self._recorder.confirm(message):
             self._perform(effect)
+        self._unveil()
+
+    def _unveil(self) -> None:
         if self._veiled and not self._recorder.is_veiled:
             veiled, self._veiled = self._veiled, []
             for since, future in veiled:
                 future.set(self._status(since))
+
+    def _look_behind_veil(self) -> None:
+        """Look again: what is confirmed to the actor before this one, or given up, is not told to this one."""
+        self._unveil()
+        if self._veiled and self.actor_ref.is_alive():
+            self._around.loop.call_later(VEIL_SECONDS, self._look_behind_veil)
 
     def _drop_held(self) -> None:
         """What has not started is as good as aborted; what only evaluates goes on."""
@@ -441,6 +471,8 @@ class ExecutionActor(LoopActor):
 
     def _status(self, since: int | None) -> StatusAnswer | LoopFuture:
         if self._recorder.is_veiled:
+            if not self._veiled:
+                self._around.loop.call_later(VEIL_SECONDS, self._look_behind_veil)
             self._veiled.append((since, future := LoopFuture()))
             return future
         run = self._run
@@ -559,6 +591,10 @@ class ExecutionActor(LoopActor):
         elif not self._saved:
             # The actor before this one came to rest and crashed before it knew that it was stored.
             self._save()
+
+    def _retire(self, message: RetireExecution) -> None:
+        if self._saved and self._run.status.at_rest and self._pending is None:
+            self._tell_supervisor(ExecutionRetired(self._run.execution_id, message.commands))
 
     def _take_up(self, message: TakeUpExecution) -> None:
         run, now = self._run, self._around.clock()

@@ -132,6 +132,14 @@ class TakeUpExecution:
 
 
 @dataclass(frozen=True, slots=True)
+class RetireExecution:
+    """Supervisor to an execution at rest: if nothing is under way, say that you may leave memory."""
+
+    commands: int
+    """How many commands it was sent; one that comes after this keeps it."""
+
+
+@dataclass(frozen=True, slots=True)
 class CutOffExecution:
     """Supervisor to an execution whose process went away, where nothing goes on by itself: wait for a resume."""
 
@@ -178,6 +186,7 @@ ExecutionMessage: TypeAlias = (
     | GetRun
     | InterruptExecution
     | TakeUpExecution
+    | RetireExecution
     | CutOffExecution
     | RecordConfirmed
     | WriteDone
@@ -260,6 +269,14 @@ class ExecutionSaved:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutionRetired:
+    """Execution to Supervisor: nothing of mine is under way; I may leave memory, unless a command was sent since."""
+
+    execution_id: str
+    commands: int
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutionCrashed:
     """Execution to Supervisor, from its failure hook: I die; this is my state."""
 
@@ -270,6 +287,8 @@ class ExecutionCrashed:
     reason: str
     claimed: int = 0
     """The epoch of a claim that was under way, and may be stored; 0 if there was none."""
+    gauge: JournalGauge | None = None
+    """How far the journal is with it; None without a journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,6 +398,7 @@ SupervisorMessage: TypeAlias = (
     | ExecutionDiscarded
     | StatusChanged
     | ExecutionSaved
+    | ExecutionRetired
     | ExecutionCrashed
     | RestartDue
     | AutoResumeDue

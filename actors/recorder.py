@@ -44,12 +44,13 @@ class Recorder:
 
     __slots__ = ("_around", "_gauge", "_held", "_journal", "_ref", "_run", "_saved_seq", "_unanswered", "_veil")
 
-    def __init__(self, run: Run, around: Surroundings, ref: ActorRef[Any]) -> None:
+    def __init__(self, run: Run, around: Surroundings, ref: ActorRef[Any], gauge: JournalGauge | None = None) -> None:
+        """`gauge`: that of the actor before this one, if it crashed: what it recorded may not be on disk yet."""
         self._run = run
         self._around = around
         self._ref = ref
         self._journal: Teller | None = around.journal
-        self._gauge = JournalGauge(run.journal_seq) if around.journal is not None else None
+        self._gauge = (gauge or JournalGauge(run.journal_seq)) if around.journal is not None else None
         self._saved_seq = run.journal_seq
         """The last record that is in the database too."""
         self._held: list[tuple[int, Effect]] | None = None
@@ -57,7 +58,14 @@ class Recorder:
         self._unanswered: list[tuple[int, LoopFuture, object, bool]] | None = None
         """Whose command is answered, with what, once a record is on disk, and whether nothing less will do."""
         self._veil = 0
-        """The record that opened this epoch, while it may not be on disk."""
+        """The record without which nothing may be shown, while it may not be on disk."""
+        if gauge is not None and run.epoch > 1:
+            self._veil = gauge.appended
+
+    @property
+    def gauge(self) -> JournalGauge | None:
+        """How far the journal is; for the actor that comes after this one."""
+        return self._gauge
 
     def record(self, message: RunMessage) -> int:
         """Have a message recorded; return the record that what starts next has to wait for, or 0."""
@@ -74,6 +82,8 @@ class Recorder:
         behind = seq - gauge.confirmed > LAG_RECORDS or now - gauge.since > LAG_SECONDS
         wait = run.durability == Durability.SYNC or (run.durability == Durability.ASYNC and behind)
         opens = run.epoch > 1 and isinstance(message, _OPENINGS)
+        # What rests and is cancelled stays in its epoch: if the cancel is lost, it must not have been shown.
+        opens = opens or (run.status.at_rest and isinstance(message, CancelRequested))
         if opens:
             self._veil = seq
         notify = wait or opens or isinstance(message, _ANSWERED)
@@ -82,7 +92,7 @@ class Recorder:
 
     @property
     def is_veiled(self) -> bool:
-        """Whether nothing of this epoch may be shown: a crash could have it begin again, and count from the start."""
+        """Whether nothing may be shown yet: after a crash the epoch would begin again, and count from its start."""
         gauge = self._gauge
         if not self._veil or gauge is None:
             return False

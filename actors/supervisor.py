@@ -21,6 +21,7 @@ from offbook.actors.messages import (
     AdoptExecution,
     AutoResumeDue,
     BeginExecution,
+    Command,
     CutOffExecution,
     DeleteStored,
     DrainWorker,
@@ -30,6 +31,7 @@ from offbook.actors.messages import (
     ExecutionDiscarded,
     ExecutionLoaded,
     ExecutionMessage,
+    ExecutionRetired,
     ExecutionSaved,
     ExecutionsLoaded,
     ForgetRecords,
@@ -43,6 +45,7 @@ from offbook.actors.messages import (
     RecoverWorker,
     RestartDue,
     ResumeExecution,
+    RetireExecution,
     ServiceCrashed,
     ServiceRestartDue,
     StartExecution,
@@ -144,6 +147,8 @@ class Supervisor(LoopActor):
                 return self._saved(message)
             case StartExecution():
                 return self._start(message)
+            case ExecutionRetired():
+                return self._retired(message)
             case ForwardCommand():
                 return self._forward(message)
             case ExecutionLoaded():
@@ -217,10 +222,16 @@ class Supervisor(LoopActor):
         return self._answer_of(entry.ref, AcceptExecution(message.insert, begin))
 
     def _spawn(self, run: Run, *, inserted: bool, saved: bool) -> Entry:
-        ref = ExecutionActor.spawn(
-            self._dispatcher, run, self._around, parent=self.actor_ref, inserted=inserted, saved=saved
-        )
         entry = self._directory.find(run.execution_id)
+        ref = ExecutionActor.spawn(
+            self._dispatcher,
+            run,
+            self._around,
+            parent=self.actor_ref,
+            inserted=inserted,
+            saved=saved,
+            gauge=entry.gauge if entry is not None else None,
+        )
         if entry is None:
             entry = Entry(run, ref)
             self._directory.add(entry)
@@ -299,8 +310,18 @@ class Supervisor(LoopActor):
             excess -= 1
             entry = self._directory.find(execution_id)
             if entry is not None and entry.saved and entry.status.at_rest:
-                self._forget(execution_id)
+                self._tell(entry, RetireExecution(entry.commands))
         self._arm_eviction()
+
+    def _retired(self, message: ExecutionRetired) -> None:
+        entry = self._directory.find(message.execution_id)
+        if entry is None or not (entry.saved and entry.status.at_rest):
+            return
+        if entry.commands == message.commands:
+            self._forget(message.execution_id)
+        else:
+            self._rested[message.execution_id] = self._around.clock()
+            self._arm_eviction()
 
     def _forget(self, execution_id: str) -> None:
         entry = self._directory.remove(execution_id)
@@ -349,7 +370,7 @@ class Supervisor(LoopActor):
             raise ExecutionNotFound(execution_id)
         held = self._held.get(execution_id)
         if held is None and entry is not None and entry.ref is not None:
-            return self._answer_of(entry.ref, message.command)
+            return self._command(entry, entry.ref, message.command)
         future = LoopFuture()
         if held is not None:
             held.append((message, future))
@@ -358,6 +379,10 @@ class Supervisor(LoopActor):
         if entry is None:
             self._recovery.load((execution_id,), self._tell_held)
         return future
+
+    def _command(self, entry: Entry, ref: ActorRef[Any], command: Command) -> LoopFuture:
+        entry.commands += 1
+        return self._answer_of(ref, command)
 
     def _tell_held(self, message: ExecutionsLoaded) -> None:
         """Have what was loaded for a command taken in; if that was not possible, its sender hears why."""
@@ -383,7 +408,7 @@ class Supervisor(LoopActor):
     def _release(self, entry: Entry, ref: ActorRef[Any]) -> None:
         """Pass on the commands that waited for this execution's actor."""
         for message, future in self._held.pop(entry.execution_id, ()):
-            _pass_on(self._answer_of(ref, message.command), future)
+            _pass_on(self._command(entry, ref, message.command), future)
 
     def _take_in(self, loaded: ExecutionLoaded, run: Run) -> Entry:
         """Take an execution that was stored into memory: one at rest as it is, one that was live goes on."""
@@ -495,6 +520,7 @@ class Supervisor(LoopActor):
         entry.run = message.run
         entry.last_reason = message.reason
         entry.claimed = message.claimed
+        entry.gauge = message.gauge
         if not message.stored:
             logger.error(
                 "execution crashed before it was stored", execution_id=entry.execution_id, why=message.reason
@@ -574,7 +600,7 @@ class Supervisor(LoopActor):
             return
         if entry.status is not ExecutionStatus.FAILED:
             return
-        self._answer_of(entry.ref, ResumeExecution(message.execution_id))
+        self._command(entry, entry.ref, ResumeExecution(message.execution_id))
 
     # The worker goes away
 

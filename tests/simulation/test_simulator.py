@@ -19,6 +19,7 @@ SEARCHED = 4000
 FOUND_BEFORE = (
     20, 36, 49, 77, 102, 137, 167, 210, 233, 252, 287, 583, 1817, 1883, 2420, 3028, 3502, 4332,
     102282, 102708, 103227, 104792, 105833, 116555,
+    1003113, 1026077, 1052303, 1055938, 1059729,
 )  # fmt: skip
 """Seeds that failed once, each for a fault of its own that has been mended."""
 
