@@ -79,7 +79,9 @@ class LoopRef(ActorRef[Any]):
         else:
             if block:
                 refuse_to_block()
-            self.actor_inbox.put(Envelope(message, reply_to=future))
+            inbox = self.actor_inbox
+            future.dispatcher = inbox.dispatcher
+            inbox.put(Envelope(message, future))
         return future.get(timeout=timeout) if block else future
 
     def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:

@@ -9,12 +9,15 @@ import threading
 import weakref
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from loguru import logger as log
 from pykka import Future, Timeout
 
 from offbook.workflows.errors import OffbookError
+
+if TYPE_CHECKING:
+    from offbook.actors.loop_dispatcher import Dispatcher
 
 T = TypeVar("T")
 J = TypeVar("J")
@@ -47,12 +50,14 @@ class LoopDeadlockError(OffbookError):
 class LoopFuture(Future[Any]):
     """A value that is there now or later."""
 
-    __slots__ = ("_callbacks", "_done", "_error", "_get_hook", "_sources", "_value")
+    __slots__ = ("_callbacks", "_done", "_error", "_get_hook", "_sources", "_value", "dispatcher")
 
     def __init__(self) -> None:
         # Pykka's own constructor would allocate what only futures with a hook need.
         self._get_hook = None
         self._done = False
+        self.dispatcher: Dispatcher | None = None
+        """Of the actor that is to give the answer."""
         self._value: Any = None
         self._error: ExceptionInfo | None = None
         self._callbacks: list[Callback] | None = None
@@ -183,8 +188,11 @@ class LoopFuture(Future[Any]):
         if self._get_hook is not None and not self._done:
             yield from self._await_hook().__await__()
         elif not self._done:
-            # Most answers come within this turn of the loop: to look once more costs less than to be woken.
-            yield
+            if self.dispatcher is not None:
+                self.dispatcher.help()
+            if not self._done:
+                # Most answers come within this turn of the loop: to look once more costs less than to be woken.
+                yield
             if not self._done:
                 yield from self._waiter().__await__()
         return self.get()

@@ -49,12 +49,7 @@ async def test_one_answer_is_awaited_by_several_tasks(here: Dispatcher, elsewher
 
 async def test_answer_after_its_asker_was_cancelled_harms_nobody(here: Dispatcher) -> None:
     ref = Notebook.spawn(here)
-
-    async def ask() -> None:
-        await ref.ask("x", block=False)
-
-    asker = asyncio.ensure_future(ask())
-    await asyncio.sleep(0)  # It has asked.
+    asker = asyncio.ensure_future(_answer(ref.ask("x", block=False)))
     asker.cancel()
     await asyncio.wait([asker])
     assert asker.cancelled()

@@ -64,6 +64,42 @@ async def test_loop_looks_after_the_rest_while_many_actors_are_ready(here: Dispa
     assert 0 < order.index("rest") < 5
 
 
+async def test_task_that_asks_again_and_again_lets_the_loop_look_after_the_rest(here: Dispatcher) -> None:
+    loop, ref = asyncio.get_running_loop(), Notebook.spawn(here)
+    turns = 0
+
+    def count_turn() -> None:
+        nonlocal turns
+        turns += 1
+        handle[0] = loop.call_soon(count_turn)
+
+    handle = [loop.call_soon(count_turn)]
+    questions, until = 0, time.monotonic() + LIMIT_SECONDS
+    while turns < 10 and time.monotonic() < until:
+        await ref.ask("x", block=False)
+        questions += 1
+    handle[0].cancel()
+    assert turns == 10
+    # A turn for each is what asking in a row spares.
+    assert questions > 2 * turns
+
+
+async def test_task_that_waits_for_an_answer_never_has_an_actor_begin_inside_another(here: Dispatcher) -> None:
+    ref, other = Notebook.spawn(here), Notebook.spawn(here)
+    await ref.ask("the turn has begun", block=False)
+    order: list[str] = []
+
+    def await_by_hand(_: Notebook) -> None:
+        order.append("begins")
+        awaited = other.ask(lambda _: order.append("other"), block=False).__await__()
+        next(awaited)
+        order.append("ends")
+
+    await ref.ask(await_by_hand, block=False)
+    await other.ask("x", block=False)
+    assert order == ["begins", "ends", "other"]
+
+
 def test_closed_dispatcher_refuses_what_waits_and_what_comes(elsewhere: Dispatcher) -> None:
     gate = Gate()
     busy, waiting, idle = (Registered.spawn(elsewhere) for _ in range(3))
