@@ -118,7 +118,8 @@ class ExecutionActor(LoopActor):
         self._shown = run.status
         self._answer: StatusAnswer | None = None
         """The status as it is now, once somebody has asked for it."""
-        self._changes: list[tuple[int, LoopFuture]] | None = None
+        self._changes: list[tuple[int, LoopFuture, float]] | None = None
+        """Who waits for a later revision than which, and until when."""
         self._rest_waiters: list[LoopFuture] | None = None
         self._pending: LoopFuture | None = None
         """Who waits for the insert or claim that is under way."""
@@ -161,7 +162,7 @@ class ExecutionActor(LoopActor):
             case BeginExecution():
                 return self._go_on(message)
             case GetChange():
-                return self._change(message.since)
+                return self._change(message)
             case GetRest():
                 return self._rest()
             case GetOutput():
@@ -490,24 +491,27 @@ class ExecutionActor(LoopActor):
         saved = self._saved and self._run.status.at_rest and not completed
         return StatusContext(checkpoint_saved=saved, journal=self._recorder.figures())
 
-    def _change(self, since: int) -> LoopFuture:
+    def _change(self, message: GetChange) -> LoopFuture:
         future: LoopFuture = LoopFuture()
-        if self._run.revision > since:
+        if self._run.revision > message.since:
             future.set(self._run.revision)
-        else:
-            self._changes = self._changes or []
-            self._changes.append((since, future))
+            return future
+        now = self._around.clock()
+        waiting = [each for each in self._changes or () if each[2] > now]
+        self._changes = [*waiting, (message.since, future, now + message.seconds)]
         return future
 
     def _resolve_changes(self, *, everything: bool = False) -> None:
         waiting, self._changes = self._changes, None
         revision = self._run.revision
-        for since, future in waiting or ():
+        left = []
+        for each in waiting or ():
+            since, future, _ = each
             if everything or revision > since:
                 future.set(revision)
             else:
-                self._changes = self._changes or []
-                self._changes.append((since, future))
+                left.append(each)
+        self._changes = left or None
 
     def _rest(self) -> LoopFuture:
         future = LoopFuture()

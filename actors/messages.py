@@ -59,9 +59,13 @@ class GetStatus:
 
 @dataclass(frozen=True, slots=True)
 class GetChange:
-    """Anybody to an execution: asked, a future that resolves once the revision is above `since`."""
+    """Anybody to an execution: asked, a future that resolves once the revision is above `since`.
+
+    After so many seconds nobody waits for it any more.
+    """
 
     since: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

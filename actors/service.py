@@ -197,7 +197,7 @@ class ExecutionService:
     async def _wait_for_change(self, ref: ActorRef[Any], since: int, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                change = await ref.ask(GetChange(since), block=False)
+                change = await ref.ask(GetChange(since, seconds), block=False)
                 await change
         except TimeoutError:
             return

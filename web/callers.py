@@ -35,4 +35,4 @@ def caller_of(request: web.Request) -> Caller:
 def require_operator(request: web.Request) -> None:
     """Refuse a caller who is a user: what is asked shows or changes more than their own."""
     if not caller_of(request).is_operator:
-        raise RequestRefused("forbidden", f"{request.path} is for operators: it shows executions of everybody")
+        raise RequestRefused("forbidden", f"{request.path} is for operators: it is about everybody's executions")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from offbook.web.bodies import read_document
-from offbook.web.callers import caller_of
+from offbook.web.callers import caller_of, require_operator
 from offbook.web.executions import json_response
 from offbook.web.service import Service
 
@@ -28,8 +28,8 @@ class WorkflowRoutes:
         )
 
     async def put(self, request: web.Request) -> web.Response:
-        """Register a document; the newest of a name answers to the name."""
-        caller_of(request)
+        """Register a document; the newest of a name answers to the name, for everybody: operators only."""
+        require_operator(request)
         kept = await self._service.put_workflow(await read_document(request))
         return json_response(kept, 201, headers={"Location": f"/workflows/{kept['fingerprint']}"})
 

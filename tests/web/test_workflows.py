@@ -62,3 +62,8 @@ async def test_document_that_cannot_be_read_is_a_problem(client: Client) -> None
 
 async def test_schema_is_not_taken_for_a_workflow(client: Client) -> None:
     assert (await (await client.get("/workflows/schema")).json())["type"] == "object"
+
+
+async def test_user_cannot_take_over_a_name_that_everybody_uses(client: Client) -> None:
+    response = await client.post("/workflows", json=DOCUMENT, headers={"X-Offbook-User": "ada"})
+    assert (response.status, (await response.json())["type"]) == (403, "/problems/forbidden")
