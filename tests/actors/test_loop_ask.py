@@ -31,6 +31,13 @@ async def test_loop_goes_on_while_an_answer_is_awaited(here: Dispatcher, elsewhe
     assert await answer == 1
 
 
+async def test_actor_runs_on_its_own_loop_whoever_awaits_it(elsewhere: Dispatcher) -> None:
+    ref = Notebook.spawn(elsewhere)
+    threads = {await ref.ask(lambda _: threading.get_ident(), block=False) for _ in range(200)}
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+
+
 async def test_one_answer_is_awaited_by_several_tasks(here: Dispatcher, elsewhere: Dispatcher) -> None:
     gate = Gate()
     ref = Notebook.spawn(elsewhere)
