@@ -82,11 +82,13 @@ class Run(RunState):
             self.receipt = self.receipt or Receipt()
             self.receipt.went_back_to = message.lost
         self.status = ExecutionStatus.RUNNING
-        if self.started_at is None:
-            self.started_at = self.now
         self._next_timer = None
-        self._forget_calls()
-        self.index_works()
+        if self.started_at is None:
+            # It begins: nothing is in flight, and all is indexed.
+            self.started_at = self.now
+        else:
+            self._forget_calls()
+            self.index_works()
         if self.stopping not in (None, ExecutionStatus.INTERRUPTED):
             # It was on its way to rest, by a command that was accepted or a failure; now nothing keeps it.
             return

@@ -143,22 +143,28 @@ class RunState:
 
     def index_works(self) -> None:
         """Compute what follows from the works: counters, content, waiting; after loading them."""
-        works = self.works
         self._in_flight = 0
         self._unsettled = 0
         self._content_done = 0
         self._waiting: dict[tuple[int, int | None], Work] = {}
-        self._missing: list[int] = []
-        for node, work in zip(self.plan.nodes, works, strict=True):
-            if not work.settled(node.continue_on_error):
+        settled: list[bool] = []
+        for node, work in zip(self.plan.nodes, self.works, strict=True):
+            done = work.settled(node.continue_on_error)
+            settled.append(done)
+            if done:
+                self._note_content(node, work)
+            else:
                 self._unsettled += 1
-            self._note_content(node, work)
-            self._missing.append(sum(1 for need in node.needs if not self.settled(need)))
-            for item, each in self.each_of(node.index):
-                if each.status is NodeStatus.WAITING:
-                    self._waiting[node.index, item] = each
-                if each.in_flight:
-                    self._in_flight += 1
+            if work.attempt or work.in_flight:
+                self._index_attempts(node.index)
+        self._missing = [sum(not settled[need] for need in node.needs) for node in self.plan.nodes]
+
+    def _index_attempts(self, index: int) -> None:
+        for item, each in self.each_of(index):
+            if each.status is NodeStatus.WAITING:
+                self._waiting[index, item] = each
+            if each.in_flight:
+                self._in_flight += 1
 
     def scope(self, node_id: str, item: int | None = None) -> Scope:
         """Return what an attempt at this node or item may see."""
