@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    NotSupportedError,
+    ProgrammingError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from offbook.workflows.errors import OffbookError, StorageUnavailable
 
 BUSY_MILLISECONDS = 5000
 CONNECT_SECONDS = 5
+IDS_PER_QUERY = 500
+_POSTGRESQL = {
+    "connect_timeout": CONNECT_SECONDS,
+    # A server whose machine is gone says nothing: without these, a commit waits for it for a quarter of an hour.
+    "tcp_user_timeout": 30_000,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+"""What libpq is told unless the URL says otherwise."""
+_REFUSED_VALUES = ("22", "23", "54")
+"""Classes of SQLSTATE: data exceptions, violated constraints, exceeded limits."""
 
 
 class DatabaseRefused(OffbookError):
@@ -36,6 +56,8 @@ def database_url(text: str) -> URL:
         url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise DatabaseRefused(f"{url.get_backend_name()!r} is neither sqlite nor postgresql")
+    if url.get_driver_name() not in ("pysqlite", "psycopg"):
+        raise DatabaseRefused(f"the driver {url.get_driver_name()!r} is not used here")
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise DatabaseRefused("SQLite in memory is forgotten with each connection; use MemoryStore in its place")
     return url
@@ -53,15 +75,22 @@ def open_readers(url: URL, connections: int) -> Engine:
 
 def _open(url: URL, *, pool_size: int, read_only: bool) -> Engine:
     sqlite = url.get_backend_name() == "sqlite"
-    arguments: dict[str, Any] = {"check_same_thread": False} if sqlite else {"connect_timeout": CONNECT_SECONDS}
+    arguments: dict[str, Any] = {"check_same_thread": False}
     options: dict[str, Any] = {}
     if not sqlite:
+        arguments = {key: value for key, value in _POSTGRESQL.items() if key not in url.query}
         options = {
-            "pool_pre_ping": read_only,
+            # A server that was started again since is no reason to refuse what comes first.
+            "pool_pre_ping": True,
             "isolation_level": "REPEATABLE READ" if read_only else "READ COMMITTED",
         }
+        if read_only:
+            options["execution_options"] = {"postgresql_readonly": True}
     try:
-        engine = create_engine(url, pool_size=pool_size, max_overflow=0, connect_args=arguments, **options)
+        # Values are prompts and texts: they have no place in errors, which are logged.
+        engine = create_engine(
+            url, pool_size=pool_size, max_overflow=0, connect_args=arguments, hide_parameters=True, **options
+        )
     except (ModuleNotFoundError, NoSuchModuleError) as missing:
         raise DatabaseRefused(f"its driver is not installed ({missing}): pip install 'offbook[postgres]'") from None
     if sqlite:
@@ -93,17 +122,34 @@ def configure_sqlite(engine: Engine, *, read_only: bool) -> None:
 
 @contextmanager
 def away_as_unavailable() -> Iterator[None]:
-    """Raise StorageUnavailable in place of the errors of a database that is away, locked, full or read-only."""
+    """Raise StorageUnavailable in place of the errors of a database that is away, locked, full, read-only, broken.
+
+    What is left are refusals of the values themselves, which are refused again however often they are tried.
+    """
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
-        raise StorageUnavailable(_reason(error)) from error
     except PoolTimeout as error:
         raise StorageUnavailable("all connections are busy") from error
     except DBAPIError as error:
-        if not error.connection_invalidated:
+        if _is_about_values(error):
             raise
         raise StorageUnavailable(_reason(error)) from error
+
+
+def in_chunks(ids: Iterable[str]) -> Iterator[list[str]]:
+    """Part ids into as many as one query takes."""
+    rest = list(dict.fromkeys(ids))
+    for start in range(0, len(rest), IDS_PER_QUERY):
+        yield rest[start : start + IDS_PER_QUERY]
+
+
+def _is_about_values(error: DBAPIError) -> bool:
+    if error.connection_invalidated:
+        return False
+    state: str | None = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return state.startswith(_REFUSED_VALUES)
+    return isinstance(error, DataError | IntegrityError | NotSupportedError | ProgrammingError)
 
 
 def _reason(error: DBAPIError) -> str:

@@ -38,7 +38,7 @@ class DataFolder:
         if fcntl is not None:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 lock.seek(0)
                 owner = lock.read().strip()
                 lock.close()
@@ -59,6 +59,15 @@ class DataFolder:
     def worker_id(self) -> str:
         """The same for every process that owns this folder, one after the other."""
         path = self.path / "worker_id"
-        if not path.exists():
-            path.write_text(uuid.uuid4().hex, encoding="utf-8")
-        return path.read_text(encoding="utf-8").strip()
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            pass
+        # Whole or not at all: executions that were begun under half an id would be nobody's.
+        fresh = path.with_suffix(".new")
+        with fresh.open("w", encoding="utf-8") as file:
+            file.write(uuid.uuid4().hex)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        return self.worker_id

@@ -53,37 +53,27 @@ class GroupCommit:
 
     def flush(self) -> float | None:
         """Commit what waits; return in how many seconds to try again if the database is away, else None."""
+        size = self._max_batch
         while self._waiting:
-            batch = self._waiting[: self._max_batch]
+            batch = self._waiting[:size]
             try:
                 results = self._writer.commit([each.write for each in batch])
             except StorageUnavailable as away:
                 return self._keep(away)
             except Exception as error:  # noqa: BLE001 - handed to whoever asked for the write that caused it
-                if not self._isolate(batch, error):
-                    return self._keep(self.last_error or error)
+                self._came_back()
+                if len(batch) > 1:
+                    # Halved until the one write that cannot be stored is alone: it must harm no other.
+                    size = len(batch) // 2
+                    continue
+                self._waiting.pop(0).on_error(error)
                 continue
             self._came_back()
+            size = min(self._max_batch, size * 2)
             del self._waiting[: len(batch)]
             for each, result in zip(batch, results, strict=True):
                 each.on_done(result)
         return None
-
-    def _isolate(self, batch: list[_Waiting], error: Exception) -> bool:
-        """Commit a refused batch write by write, so that one bad write harms no other; False if it is away."""
-        for each in batch:
-            try:
-                results = self._writer.commit([each.write])
-            except StorageUnavailable as away:
-                self.last_error = away
-                return False
-            except Exception as refused:  # noqa: BLE001 - handed to whoever asked for the write
-                self._waiting.pop(0)
-                each.on_error(refused)
-            else:
-                self._waiting.pop(0)
-                each.on_done(results[0])
-        return True
 
     def _keep(self, error: Exception) -> float:
         self.last_error = error

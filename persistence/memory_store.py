@@ -163,24 +163,24 @@ class MemoryStore:
         return True
 
     def load(self, execution_id: str) -> StoredExecution | None:
-        with self._lock:
-            self._reads += 1
-            kept = self._executions.get(execution_id)
-            if kept is None:
-                return None
-            stored = kept.stored
-            return replace(
-                stored,
-                document=_copy(self._workflows[stored.fingerprint].document),
-                inputs=_copy(stored.inputs),
-                labels=dict(stored.labels),
-                state=_copy(stored.state),
-                outputs=tuple(replace(output, value=_copy(output.value)) for output in stored.outputs),
-            )
+        found = self.load_many([execution_id])
+        return found[0] if found else None
 
     def load_many(self, execution_ids: Sequence[str]) -> list[StoredExecution]:
-        found = [self.load(execution_id) for execution_id in execution_ids]
-        return [stored for stored in found if stored is not None]
+        with self._lock:
+            self._reads += 1
+            found = [self._executions.get(execution_id) for execution_id in dict.fromkeys(execution_ids)]
+            return [self._loaded(kept.stored) for kept in found if kept is not None]
+
+    def _loaded(self, stored: StoredExecution) -> StoredExecution:
+        return replace(
+            stored,
+            document=_copy(self._workflows[stored.fingerprint].document),
+            inputs=_copy(stored.inputs),
+            labels=dict(stored.labels),
+            state=_copy(stored.state),
+            outputs=tuple(replace(output, value=_copy(output.value)) for output in stored.outputs),
+        )
 
     def unfinished(self, worker_id: str) -> list[str]:
         with self._lock:

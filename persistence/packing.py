@@ -1,7 +1,8 @@
-"""JSON as it lies in the database: compressed, and outputs packed into parts. Knows no table."""
+"""JSON as it lies in the database: compressed, outputs packed into parts, texts as digests. Knows no table."""
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterable, Sequence
 
@@ -56,6 +57,11 @@ def unpack_outputs(parts: Iterable[bytes]) -> tuple[StoredOutput, ...]:
         for part in parts
         for node_id, item, value in orjson.loads(_decompress(part))
     )
+
+
+def digest(*texts: str | None) -> str:
+    """Return 64 characters that stand for texts in an index, however long they are and whatever they hold."""
+    return hashlib.sha256(orjson.dumps(texts)).hexdigest()
 
 
 def _compress(text: bytes) -> bytes:

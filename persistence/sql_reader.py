@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Engine, Row, and_, exists, func, or_, select
 
-from offbook.persistence.databases import away_as_unavailable
-from offbook.persistence.packing import unpack, unpack_outputs
+from offbook.persistence.databases import away_as_unavailable, in_chunks
+from offbook.persistence.packing import digest, unpack, unpack_outputs
 from offbook.persistence.tables import checkpoints, executions, labels, outputs, workflows
 from offbook.workflows.records import (
     CheckpointSummary,
@@ -54,23 +54,25 @@ class SqlReader:
 
     def load_many(self, execution_ids: Sequence[str]) -> list[StoredExecution]:
         """Load several in one transaction."""
+        rows: list[Row[Any]] = []
+        documents: dict[str, JsonObject] = {}
+        kept: dict[str, Row[Any]] = {}
         packed: dict[str, list[bytes]] = {}
         with self._transaction() as connection:
-            rows = connection.execute(select(executions).where(executions.c.execution_id.in_(execution_ids))).all()
-            fingerprints = {row.fingerprint for row in rows}
-            documents = {
-                row.fingerprint: unpack(row.document)
-                for row in connection.execute(select(workflows).where(workflows.c.fingerprint.in_(fingerprints)))
-            }
-            saved = select(checkpoints).where(checkpoints.c.execution_id.in_(execution_ids))
-            kept = {row.execution_id: row for row in connection.execute(saved)}
-            parts = (
-                select(outputs.c.execution_id, outputs.c.data)
-                .where(outputs.c.execution_id.in_(execution_ids))
-                .order_by(outputs.c.execution_id, outputs.c.epoch, outputs.c.save, outputs.c.part)
-            )
-            for part in connection.execute(parts):
-                packed.setdefault(part.execution_id, []).append(bytes(part.data))
+            for some in in_chunks(execution_ids):
+                rows += connection.execute(select(executions).where(executions.c.execution_id.in_(some)))
+                saved = select(checkpoints).where(checkpoints.c.execution_id.in_(some))
+                kept.update((row.execution_id, row) for row in connection.execute(saved))
+                parts = (
+                    select(outputs.c.execution_id, outputs.c.data)
+                    .where(outputs.c.execution_id.in_(some))
+                    .order_by(outputs.c.execution_id, outputs.c.epoch, outputs.c.save, outputs.c.part)
+                )
+                for part in connection.execute(parts):
+                    packed.setdefault(part.execution_id, []).append(bytes(part.data))
+            for fingerprints in in_chunks({row.fingerprint for row in rows}):
+                used = select(workflows).where(workflows.c.fingerprint.in_(fingerprints))
+                documents.update((row.fingerprint, unpack(row.document)) for row in connection.execute(used))
         return [
             _stored(row, documents[row.fingerprint], kept.get(row.execution_id), packed.get(row.execution_id, []))
             for row in rows
@@ -111,7 +113,11 @@ class SqlReader:
         query = (
             select(workflows)
             .where(or_(workflows.c.fingerprint == reference, named))
-            .order_by((workflows.c.fingerprint == reference).desc(), workflows.c.registered_at.desc())
+            .order_by(
+                (workflows.c.fingerprint == reference).desc(),
+                workflows.c.registered_at.desc(),
+                workflows.c.fingerprint,
+            )
             .limit(1)
         )
         with self._transaction() as connection:
@@ -173,9 +179,7 @@ def _conditions(where: ExecutionFilter) -> Iterator[Any]:
     if where.worker_id is not None:
         yield executions.c.worker_id == where.worker_id
     for key, value in where.labels.items():
-        yield exists().where(
-            labels.c.execution_id == executions.c.execution_id, labels.c.key == key, labels.c.value == value
-        )
+        yield exists().where(labels.c.execution_id == executions.c.execution_id, labels.c.pair == digest(key, value))
 
 
 def _listed(row: Any) -> ExecutionRow:

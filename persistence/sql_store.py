@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import threading
 from typing import Self
 
 from sqlalchemy import URL
@@ -22,11 +22,10 @@ class SqlStore:
         """Use a database whose schema is up to date; `open` sees to that."""
         self._writer_engine = open_writer(url)
         self._reader_engine = open_readers(url, READ_CONNECTIONS)
-        # itertools.count is one instruction: threads never count one transaction in place of two.
-        self._reads = itertools.count()
-        self._writes = itertools.count()
-        self.writer = SqlWriter(self._writer_engine, on_transaction=lambda: _count(self._writes))
-        self.reader = SqlReader(self._reader_engine, on_transaction=lambda: _count(self._reads))
+        self._reads = _Counter()
+        self._writes = _Counter()
+        self.writer = SqlWriter(self._writer_engine, on_transaction=self._writes.count)
+        self.reader = SqlReader(self._reader_engine, on_transaction=self._reads.count)
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -39,17 +38,20 @@ class SqlStore:
 
     def transactions(self) -> tuple[int, int]:
         """How many (read, write) transactions were sent since it was opened."""
-        return _counted(self._reads), _counted(self._writes)
+        return self._reads.counted, self._writes.counted
 
     def close(self) -> None:
         self._writer_engine.dispose()
         self._reader_engine.dispose()
 
 
-def _count(counter: itertools.count[int]) -> None:
-    next(counter)
+class _Counter:
+    """Counts what several threads do, without missing any."""
 
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.counted = 0
 
-def _counted(counter: itertools.count[int]) -> int:
-    """Read a counter without moving it: its pickle says where it stands."""
-    return int(counter.__reduce__()[1][0])
+    def count(self) -> None:
+        with self._lock:
+            self.counted += 1

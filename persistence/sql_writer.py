@@ -9,8 +9,8 @@ import orjson
 from sqlalchemy import Connection, Engine, Table, and_, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from offbook.persistence.databases import away_as_unavailable
-from offbook.persistence.packing import pack, pack_outputs
+from offbook.persistence.databases import away_as_unavailable, in_chunks
+from offbook.persistence.packing import digest, pack, pack_outputs
 from offbook.persistence.tables import checkpoints, executions, labels, outputs, workflows
 from offbook.workflows.records import (
     ClaimExecution,
@@ -26,7 +26,6 @@ from offbook.workflows.states import ExecutionStatus
 Numbered = tuple[int, Any]
 """A write, and its place among the results."""
 
-IDS_PER_QUERY = 500
 KNOWN_WORKFLOWS = 10_000
 
 APPLIED = WriteResult()
@@ -35,8 +34,10 @@ STALE = WriteResult(applied=False)
 _OF_THIS = executions.c.execution_id == bindparam("of")
 _SAVE = update(executions).where(and_(_OF_THIS, executions.c.epoch <= bindparam("ours")))
 _CLAIM = update(executions).where(and_(_OF_THIS, executions.c.epoch < bindparam("ours")))
-_DELETES = [delete(table).where(table.c.execution_id == bindparam("of")) for table in (labels, outputs, checkpoints)]
 _FORGET = delete(executions).where(_OF_THIS)
+_FORGET_MORE = [
+    delete(table).where(table.c.execution_id == bindparam("of")) for table in (labels, outputs, checkpoints)
+]
 _DROP_CHECKPOINT = delete(checkpoints).where(checkpoints.c.execution_id == bindparam("of"))
 
 
@@ -65,18 +66,18 @@ class SqlWriter:
     def commit(self, writes: Sequence[Write]) -> list[WriteResult]:
         """Apply all writes, in order, in one transaction; StorageUnavailable if the database is away."""
         results = [APPLIED] * len(writes)
-        documents: set[str] = set()
+        # Back only once all is committed: a database that was away may come back without its last transactions.
+        known, self._known = self._known, set()
         self._on_transaction()
         with away_as_unavailable(), self._engine.begin() as connection:
             for round_ in _rounds(writes):
                 self._put_workflows(connection, _of(round_, PutWorkflow))
-                self._insert(connection, _of(round_, InsertExecution), results, documents)
+                self._insert(connection, _of(round_, InsertExecution), results, known)
                 _claim(connection, _of(round_, ClaimExecution), results)
                 self._save(connection, _of(round_, SaveState), results)
                 _delete(connection, _of(round_, DeleteExecution), results)
-        if len(self._known) > KNOWN_WORKFLOWS:
-            self._known.clear()
-        self._known |= documents
+        if len(known) <= KNOWN_WORKFLOWS:
+            self._known = known
         return results
 
     def _put_workflows(self, connection: Connection, puts: list[Numbered]) -> None:
@@ -84,14 +85,16 @@ class SqlWriter:
             connection.execute(self._register_workflow, _workflow_row(write, registered_at=write.created_at))
 
     def _insert(
-        self, connection: Connection, inserts: list[Numbered], results: list[WriteResult], documents: set[str]
+        self, connection: Connection, inserts: list[Numbered], results: list[WriteResult], known: set[str]
     ) -> None:
         if not inserts:
             return
-        fresh = {w.fingerprint: w for _, w in inserts if w.fingerprint not in self._known | documents}
+        fresh = {write.fingerprint: write for _, write in reversed(inserts) if write.fingerprint not in known}
         if fresh:
-            connection.execute(self._insert_workflow, [_workflow_row(write) for write in fresh.values()])
-            documents.update(fresh)
+            # In one order everywhere: workers that insert the same ones must not wait for each other in a ring.
+            rows = [_workflow_row(fresh[fingerprint]) for fingerprint in sorted(fresh)]
+            connection.execute(self._insert_workflow, rows)
+            known.update(fresh)
         plain = [write for _, write in inserts if write.idempotency_key is None]
         if plain:
             connection.execute(self._insert_execution, [_execution_row(write) for write in plain])
@@ -102,7 +105,7 @@ class SqlWriter:
                 if results[place].existing_id is None:
                     inserted.append(write)
         rows = [
-            {"execution_id": write.execution_id, "key": key, "value": value}
+            {"execution_id": write.execution_id, "pair": digest(key, value)}
             for write in inserted
             for key, value in write.labels.items()
         ]
@@ -111,11 +114,11 @@ class SqlWriter:
 
     def _insert_once(self, connection: Connection, write: InsertExecution) -> WriteResult:
         """Insert unless the user's idempotency key was used before."""
-        connection.execute(self._insert_execution, _execution_row(write))
+        row = _execution_row(write)
+        connection.execute(self._insert_execution, row)
         holder = connection.execute(
             select(executions.c.execution_id, executions.c.request_hash).where(
-                executions.c.user_id == (write.user.id if write.user else None),
-                executions.c.idempotency_key == write.idempotency_key,
+                executions.c.idempotency_key == row["idempotency_key"]
             )
         ).first()
         if holder is None or holder.execution_id == write.execution_id:
@@ -139,21 +142,32 @@ class SqlWriter:
         kept = [_checkpoint_row(write) for _, write in saves if write.checkpoint is not None]
         if kept:
             connection.execute(self._put_checkpoint, kept)
-        # In its first epoch an execution that completes never had one.
-        over = [{"of": w.execution_id} for _, w in saves if w.checkpoint is None and w.epoch > 1]
+        # Its insert is the first of an execution's writes: what completes with its second never had one.
+        over = [{"of": w.execution_id} for _, w in saves if w.checkpoint is None and (w.epoch > 1 or w.save > 2)]
         if over:
             connection.execute(_DROP_CHECKPOINT, over)
 
 
 def _rounds(writes: Sequence[Write]) -> list[list[Numbered]]:
-    """Part a batch so that in each part no execution comes twice; writes of one execution keep their order."""
+    """Part a batch so that in each part no execution comes twice; writes of one execution keep their order.
+
+    Executions know nothing of each other, but for idempotency keys: one that is deleted gives its key free for
+    those that come after it and for no other. Within a round inserts go before deletes.
+    """
     seen: dict[str, int] = {}
     rounds: list[list[Numbered]] = []
+    after_keys = after_deletes = 0
     for place, write in enumerate(writes):
         key = write.fingerprint if isinstance(write, PutWorkflow) else write.execution_id
         at = seen.get(key, 0)
+        if isinstance(write, InsertExecution) and write.idempotency_key is not None:
+            at = max(at, after_deletes)
+            after_keys = max(after_keys, at)
+        elif isinstance(write, DeleteExecution):
+            at = max(at, after_keys)
+            after_deletes = max(after_deletes, at + 1)
         seen[key] = at + 1
-        if at == len(rounds):
+        while at >= len(rounds):
             rounds.append([])
         rounds[at].append((place, write))
     return rounds
@@ -178,7 +192,7 @@ def _claim(connection: Connection, claims: list[Numbered], results: list[WriteRe
 def _refuse_stale(connection: Connection, writes: list[Numbered], results: list[WriteResult]) -> None:
     """Mark the writes whose execution is not in their epoch now: it is gone, or another incarnation has it."""
     stored: dict[str, tuple[int, str]] = {}
-    for some in _chunks([write.execution_id for _, write in writes]):
+    for some in in_chunks([write.execution_id for _, write in writes]):
         columns = (executions.c.execution_id, executions.c.epoch, executions.c.worker_id)
         query = select(*columns).where(executions.c.execution_id.in_(some))
         stored.update((row.execution_id, (row.epoch, row.worker_id)) for row in connection.execute(query))
@@ -192,12 +206,13 @@ def _refuse_stale(connection: Connection, writes: list[Numbered], results: list[
 def _delete(connection: Connection, deletes: list[Numbered], results: list[WriteResult]) -> None:
     if not deletes:
         return
-    ids = [{"of": write.execution_id} for _, write in deletes]
-    for statement in _DELETES:
-        connection.execute(statement, ids)
+    # The row first: whoever saves this execution elsewhere is done by then, or finds that it is gone.
     for place, write in deletes:
         if not connection.execute(_FORGET, {"of": write.execution_id}).rowcount:
             results[place] = STALE
+    ids = [{"of": write.execution_id} for _, write in deletes]
+    for statement in _FORGET_MORE:
+        connection.execute(statement, ids)
 
 
 def _workflow_row(write: InsertExecution | PutWorkflow, registered_at: float | None = None) -> dict[str, Any]:
@@ -228,9 +243,15 @@ def _execution_row(write: InsertExecution) -> dict[str, Any]:
         "durability": write.durability,
         "percent": 0.0,
         "created_at": write.created_at,
-        "idempotency_key": write.idempotency_key,
+        "idempotency_key": _key(write),
         "request_hash": write.request_hash,
     }
+
+
+def _key(write: InsertExecution) -> str | None:
+    if write.idempotency_key is None:
+        return None
+    return digest(write.user.id if write.user else None, write.idempotency_key)
 
 
 def _saved_columns(write: SaveState) -> dict[str, Any]:
@@ -241,7 +262,8 @@ def _saved_columns(write: SaveState) -> dict[str, Any]:
         "status": write.status,
         "started_at": write.started_at,
         "finished_at": write.finished_at,
-        "error_type": write.error_type,
+        # A node's own word, and PostgreSQL has no NUL in texts: what was paid for must not be lost for it.
+        "error_type": write.error_type.replace("\0", "\ufffd") if write.error_type else None,
         "percent": write.percent,
         "outcome": pack(write.state) if write.checkpoint is None else None,
     }
@@ -269,8 +291,3 @@ def _checkpoint_row(write: SaveState) -> dict[str, Any]:
 
 def _besides_key(table: Table) -> Iterator[Any]:
     return (column for column in table.columns if not column.primary_key)
-
-
-def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), IDS_PER_QUERY):
-        yield ids[start : start + IDS_PER_QUERY]

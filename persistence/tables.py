@@ -48,11 +48,12 @@ executions = Table(
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
     Column("finished_at", Float),
-    Column("idempotency_key", Text),
+    Column("idempotency_key", String(64)),
+    # Digest of user and key: without a user a key is as unique as with one, though NULL is never equal to NULL.
     Column("request_hash", String(64)),
     Column("outcome", LargeBinary),
     # The state in which it completed; until then the state is in its checkpoint.
-    UniqueConstraint("user_id", "idempotency_key", name="uq_executions_idempotency"),
+    UniqueConstraint("idempotency_key", name="uq_executions_idempotency"),
     Index("ix_executions_newest", "created_at", "execution_id"),
     Index("ix_executions_user", "user_id", "created_at"),
     Index("ix_executions_status", "status", "worker_id"),
@@ -61,10 +62,11 @@ executions = Table(
 labels = Table(
     "execution_labels",
     metadata,
+    # What lists are filtered by; what is shown is in executions.labels.
     Column("execution_id", String(32), primary_key=True),
-    Column("key", Text, primary_key=True),
-    Column("value", Text, nullable=False),
-    Index("ix_execution_labels_pair", "key", "value"),
+    Column("pair", String(64), primary_key=True),
+    # Digest of key and value: PostgreSQL indexes no texts of several KB, and none that hold a NUL.
+    Index("ix_execution_labels_pair", "pair"),
 )
 
 outputs = Table(

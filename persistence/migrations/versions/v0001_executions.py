@@ -40,10 +40,10 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Float, nullable=False),
         sa.Column("started_at", sa.Float),
         sa.Column("finished_at", sa.Float),
-        sa.Column("idempotency_key", sa.Text),
+        sa.Column("idempotency_key", sa.String(64)),
         sa.Column("request_hash", sa.String(64)),
         sa.Column("outcome", sa.LargeBinary),
-        sa.UniqueConstraint("user_id", "idempotency_key", name="uq_executions_idempotency"),
+        sa.UniqueConstraint("idempotency_key", name="uq_executions_idempotency"),
     )
     op.create_index("ix_executions_newest", "executions", ["created_at", "execution_id"])
     op.create_index("ix_executions_user", "executions", ["user_id", "created_at"])
@@ -51,10 +51,9 @@ def upgrade() -> None:
     op.create_table(
         "execution_labels",
         sa.Column("execution_id", sa.String(32), primary_key=True),
-        sa.Column("key", sa.Text, primary_key=True),
-        sa.Column("value", sa.Text, nullable=False),
+        sa.Column("pair", sa.String(64), primary_key=True),
     )
-    op.create_index("ix_execution_labels_pair", "execution_labels", ["key", "value"])
+    op.create_index("ix_execution_labels_pair", "execution_labels", ["pair"])
     op.create_table(
         "outputs",
         sa.Column("execution_id", sa.String(32), primary_key=True),
