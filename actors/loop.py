@@ -74,12 +74,12 @@ class LoopRef(ActorRef[Any]):
         Raises LoopDeadlockError, and sends nothing, if that would block an actors' loop.
         """
         future = LoopFuture()
+        inbox = self.actor_inbox
         if not self.is_alive():
             future.set_exception((ActorDeadError, ActorDeadError(f"{self} not found"), None))
         else:
             if block:
                 refuse_to_block()
-            inbox = self.actor_inbox
             future.dispatcher = inbox.dispatcher
             inbox.put(Envelope(message, future))
         return future.get(timeout=timeout) if block else future

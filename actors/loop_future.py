@@ -106,8 +106,15 @@ class LoopFuture(Future[Any]):
 
     def set(self, value: Any = None) -> None:
         """Give it its value; queue.Full if it has one, an exception or a hook."""
-        if self._get_hook is not None or not self._resolve(value, None):
-            raise queue.Full
+        # As _resolve, once more for speed: each answer comes this way.
+        with _LOCK:
+            if self._done or self._get_hook is not None:
+                raise queue.Full
+            self._value = value
+            self._done = True
+            callbacks, self._callbacks = self._callbacks, None
+        if callbacks is not None:
+            self._call(callbacks)
 
     def set_exception(self, exc_info: ExceptionInfo | None = None) -> None:
         """Give it an exception, by default the one being handled; queue.Full as for `set`."""
