@@ -42,7 +42,7 @@ _ANSWERED = (SignalReceived, CancelRequested, PauseRequested, ResumeRequested)
 class Recorder:
     """The journal of one execution, as its actor uses it. Without a journal nothing is recorded and nothing waits."""
 
-    __slots__ = ("_around", "_gauge", "_held", "_journal", "_ref", "_run", "_saved_seq", "_unanswered", "_veil")
+    __slots__ = ("_around", "_asked", "_gauge", "_held", "_journal", "_ref", "_run", "_saved_seq", "_unanswered", "_veil")
 
     def __init__(self, run: Run, around: Surroundings, ref: ActorRef[Any], gauge: JournalGauge | None = None) -> None:
         """`gauge`: that of the actor before this one, if it crashed: what it recorded may not be on disk yet."""
@@ -55,6 +55,8 @@ class Recorder:
         """The last record that is in the database too."""
         self._held: list[tuple[int, Effect]] | None = None
         """What starts once a record is on disk."""
+        self._asked = 0
+        """The last record whose confirmation was asked for: commands are among those."""
         self._unanswered: list[tuple[int, LoopFuture, object, bool]] | None = None
         """Whose command is answered, with what, once a record is on disk, and whether nothing less will do."""
         self._veil = 0
@@ -87,6 +89,8 @@ class Recorder:
         if opens:
             self._veil = seq
         notify = wait or opens or isinstance(message, _ANSWERED)
+        if notify:
+            self._asked = seq
         journal.tell(AppendRecord(run.execution_id, seq, message, gauge, self._ref if notify else None))
         return seq if wait else 0
 
@@ -130,18 +134,19 @@ class Recorder:
         return [effect for _, effect in held or ()]
 
     def when_recorded(self, value: object = None, *, strict: bool = True) -> LoopFuture:
-        """Return a future of a value, resolved when all that happened so far is on disk.
+        """Return a future of a value, resolved when the last command is on disk.
 
-        Not `strict`: or when the journal cannot be written.
+        Not `strict`: or when the journal cannot be written. It may be a command that was heard before; what
+        happened since is nobody's to wait for, and no confirmation of it comes.
         """
         future = LoopFuture()
         gauge = self._gauge
-        if gauge is None or gauge.confirmed >= self._run.journal_seq:
+        if gauge is None or max(gauge.confirmed, self._saved_seq) >= self._asked:
             future.set(value)
         else:
             if self._unanswered is None:
                 self._unanswered = []
-            self._unanswered.append((self._run.journal_seq, future, value, strict))
+            self._unanswered.append((self._asked, future, value, strict))
         return future
 
     def stored(self, through: int) -> None:

@@ -523,9 +523,13 @@ class ExecutionService:
 
 
 def _snapshot(entry: Entry, since: int | None) -> StatusAnswer:
-    """Answer from the state that a crashed actor handed over, while it is restarted."""
-    context = StatusContext(status=ExecutionStatus.RECOVERING)
-    return StatusAnswer(orjson.dumps(status_payload(entry.run, context, since)), entry.run.revision)
+    """Answer from the state that a crashed actor handed over, while it is restarted; what is at rest is so still."""
+    run = entry.run
+    # An actor that is restarted at rest has no news: nobody would hear that it recovers no more.
+    status = None if run.status.at_rest else ExecutionStatus.RECOVERING
+    saved = entry.saved and run.status.at_rest and run.status is not ExecutionStatus.COMPLETED
+    context = StatusContext(status=status, checkpoint_saved=saved)
+    return StatusAnswer(orjson.dumps(status_payload(run, context, since)), run.revision)
 
 
 def _request_hash(
