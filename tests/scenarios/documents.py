@@ -39,7 +39,7 @@ def output(node_id: str, value: JsonValue, *, needs: Needs = (), **fields: Any) 
 
 def foreach(node_id: str, do: JsonObject, *, needs: Needs = (), concurrency: int = 1, **fields: Any) -> JsonObject:
     """A fan-out over `count` or `items`; `do` is a node, whose id is not used."""
-    config = {key: fields.pop(key) for key in ("count", "items") if key in fields}
+    config: JsonObject = {key: fields.pop(key) for key in ("count", "items") if key in fields}
     body = {key: value for key, value in do.items() if key not in ("id", "needs")}
     return _node(node_id, "foreach", {**config, "concurrency": concurrency, "do": body}, needs, fields)
 
@@ -55,7 +55,9 @@ def wait(node_id: str, seconds: float, *, needs: Needs = ()) -> JsonObject:
 def line(length: int, *, kilobytes: int = 0) -> JsonObject:
     """A workflow of nodes one after the other, each with some text of its own as its output."""
     nodes = [
-        template(f"n{number}", f"{number:04d}" * 256 * kilobytes or number, needs=[f"n{number - 1}"] if number else [])
+        template(
+            f"n{number}", f"{number:04d}" * 256 * kilobytes or number, needs=[f"n{number - 1}"] if number else []
+        )
         for number in range(length)
     ]
     return workflow(*nodes)

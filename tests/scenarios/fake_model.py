@@ -32,6 +32,8 @@ class Reply:
 
     words: tuple[str, ...] = ("a ", "fine ", "text")
     hangs: bool = False
+    breaks: bool = False
+    """Whether the server hangs up after the words."""
     waits_for: asyncio.Event | None = None
     """What must be set before the answer ends; for a refusal, before it is given."""
     status: int = 200
@@ -53,6 +55,7 @@ class FakeModel:
         self.hung_up = 0
         """Connections that the other side closed before the answer was complete."""
         self.under_way = 0
+        self._held: dict[str, asyncio.Event] = {}
         self._changed = asyncio.Condition()
 
     @property
@@ -69,6 +72,11 @@ class FakeModel:
         """How often prompts that begin with this text were asked."""
         return sum(1 for each in self.asked if each.prompt.startswith(beginning))
 
+    def hold(self, prompt: str) -> asyncio.Event:
+        """Have the next answers to this prompt wait for the event that is returned, whatever they are."""
+        event = self._held[prompt] = asyncio.Event()
+        return event
+
     async def until(self, reached: Callable[[], bool]) -> None:
         """Wait until what the server sees is as it should be."""
         async with asyncio.timeout(PATIENCE), self._changed:
@@ -82,6 +90,8 @@ class FakeModel:
         self.under_way += 1
         await self._tell()
         try:
+            if prompt in self._held:
+                await self._held[prompt].wait()
             return await self._answer(request, self.reply(asked))
         except (asyncio.CancelledError, ConnectionError):
             self.hung_up += 1
@@ -100,6 +110,10 @@ class FakeModel:
         await response.prepare(request)
         for word in reply.words:
             await response.write(_event({"choices": [{"delta": {"content": word}}]}))
+        if reply.breaks:
+            assert request.transport is not None
+            request.transport.abort()
+            return response
         if reply.hangs:
             await asyncio.Event().wait()
         if reply.waits_for is not None:

@@ -167,9 +167,7 @@ async def test_shutdown_costs_one_write_and_going_on_one_read(
     assert payload["db_ops"] == {"reads": 1, "writes": 3 if goes_on else 4}
 
 
-async def test_repeated_start_is_one_transaction_and_no_second_execution(
-    opened: Open, model: FakeModel
-) -> None:
+async def test_repeated_start_is_one_transaction_and_no_second_execution(opened: Open, model: FakeModel) -> None:
     worker = await opened(providers=model.providers)
     meter = await Meter.of(worker)
     body = {"workflow": book(), "user": {"id": "ada"}}

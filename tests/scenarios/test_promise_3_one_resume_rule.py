@@ -6,6 +6,7 @@ The model's server counts what it is asked: what is asked twice would be billed 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ LATER = ("chapter 2.", "chapter 3.", "chapter 4.")
 concurrencies = pytest.mark.parametrize("concurrency", [1, 3])
 
 
-async def start_and_hang(worker: Worker, model: FakeModel, concurrency: int, **fields: str) -> str:
+async def start_and_hang(worker: Worker, model: FakeModel, concurrency: int, **fields: Any) -> str:
     """Start a book that has two chapters, and as many calls in flight as there may be: they hang when first asked."""
 
     def reply(asked: Asked) -> Reply:
@@ -119,7 +120,11 @@ async def test_after_a_shutdown_a_new_worker_asks_again_only_what_was_in_flight(
     second = await opened(providers=model.providers, goes_on=goes_on)
     if not goes_on:
         stored = await second.status(execution_id)
-        assert (stored["status"], stored["source"], stored["checkpoint"]["saved"]) == ("interrupted", "database", True)
+        assert (stored["status"], stored["source"], stored["checkpoint"]["saved"]) == (
+            "interrupted",
+            "database",
+            True,
+        )
         await second.resume(execution_id)
     payload = await second.rest(execution_id)
     check_finished(payload)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Awaitable, Callable
 
@@ -116,18 +117,14 @@ async def test_progress_and_revision_never_go_back_within_an_epoch(opened: Open,
 
     model.reply = reply
     worker = await opened(providers=model.providers)
-    execution_id = await worker.start(
-        book(chapters=8, concurrency=3, retry={"attempts": 3, "delay": 0.02})
-    )
-    following = asyncio.create_task(
-        follow(worker, execution_id, lambda payload: payload["status"] == "completed")
-    )
+    execution_id = await worker.start(book(chapters=8, concurrency=3, retry={"attempts": 3, "delay": 0.02}))
+    following = asyncio.create_task(follow(worker, execution_id, lambda payload: payload["status"] == "completed"))
     assert (await worker.rest(execution_id))["status"] == "failed"
     await worker.resume(execution_id)
     await worker.rest(execution_id)
     seen = await following
     assert {payload["epoch"] for payload in seen} == {1, 2}
-    for before, after in zip(seen, seen[1:], strict=False):
+    for before, after in itertools.pairwise(seen):
         assert after["revision"] >= before["revision"]
         assert after["epoch"] >= before["epoch"]
         if after["epoch"] == before["epoch"]:
@@ -220,9 +217,7 @@ async def test_payload_from_the_database_is_that_from_memory(opened: Open, model
     assert {**stored, "source": "memory"} == in_memory
 
 
-async def test_actor_that_is_restarted_is_shown_as_recovering_from_its_last_state(
-    worker: Worker, gate: Gate
-) -> None:
+async def test_actor_that_is_restarted_is_shown_as_recovering_from_its_last_state(worker: Worker, gate: Gate) -> None:
     execution_id = await worker.start(workflow(template("done", "kept"), python("first", "block", needs=["done"])))
     before = await worker.until(execution_id, lambda payload: payload["progress"]["current"] == ["first"])
     worker.crash(execution_id)

@@ -1,4 +1,4 @@
-"""Promise 7: the execution user is checked, kept and checked again; a key is nowhere but on its way to the provider."""
+"""Promise 7: the user is checked, kept and checked again; a key is nowhere but on its way to the provider."""
 
 from __future__ import annotations
 

@@ -47,7 +47,8 @@ async def test_every_error_is_named_at_once_and_nothing_is_asked_or_stored(opene
 
 CANNOT_FINISH: dict[str, JsonObject] = {
     "nothing to refine": workflow(
-        wait("pause", 0), {"id": "r", "type": "refine", "needs": ["pause"], "config": {"model": "fake/x", "prompt": "x"}}
+        wait("pause", 0),
+        {"id": "r", "type": "refine", "needs": ["pause"], "config": {"model": "fake/x", "prompt": "x"}},
     ),
     "a node that is not upstream": workflow(
         llm("a", "x", model="fake/x"), llm("b", "{{ nodes.a.output }}", model="fake/x")
@@ -58,9 +59,7 @@ CANNOT_FINISH: dict[str, JsonObject] = {
     ),
     "a condition on what is not there": workflow(llm("a", "x", model="fake/x", when="inputs.cover")),
     "a condition that does not parse": workflow(llm("a", "x", model="fake/x", when="inputs.cover ==")),
-    "a foreach in a foreach": workflow(
-        foreach("a", foreach("b", llm("c", "x", model="fake/x"), count=2), count=2)
-    ),
+    "a foreach in a foreach": workflow(foreach("a", foreach("b", llm("c", "x", model="fake/x"), count=2), count=2)),
     "a default that its form refuses": workflow(
         llm("a", "x", model="fake/x"), approval("b", needs=["a"], form={"type": "boolean"}, timeout=1, default="yes")
     ),

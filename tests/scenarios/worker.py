@@ -57,9 +57,10 @@ class Worker:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if user is not None:
             sent["X-Offbook-User"] = user
-        async with asyncio.timeout(PATIENCE), self._session.request(
-            method, self.url + path, json=body, headers=sent
-        ) as response:
+        async with (
+            asyncio.timeout(PATIENCE),
+            self._session.request(method, self.url + path, json=body, headers=sent) as response,
+        ):
             text = await response.read()
             answered = await response.json(content_type=None) if text else None
             return Answer(response.status, answered, response.headers)
@@ -72,9 +73,9 @@ class Worker:
         assert answer.status == 202, answer.body
         return str(answer.body["execution_id"])
 
-    async def command(self, execution_id: str, command: str, body: JsonValue = None, **headers: str) -> Answer:
-        """Send `resume`, `cancel`, `pause` or `signals/NAME`."""
-        return await self.call("POST", f"/executions/{execution_id}/{command}", body, **headers)
+    async def command(self, execution_id: str, command: str, body: JsonValue = None, **who: Any) -> Answer:
+        """Send `resume`, `cancel`, `pause` or `signals/NAME`; `who` is as in `call`."""
+        return await self.call("POST", f"/executions/{execution_id}/{command}", body, **who)
 
     async def resume(self, execution_id: str, **fields: Any) -> int:
         """Resume an execution; return its epoch."""
@@ -129,6 +130,16 @@ class Worker:
         assert entry is not None
         assert entry.ref is not None
         return entry.ref
+
+    async def until_restarted(self, execution_id: str) -> None:
+        """Wait until an execution whose actor crashed has an actor again: `rest` asks it, however long that takes."""
+        await self.engine.wait(execution_id, PATIENCE)
+
+    async def until_nothing_is_abandoned(self) -> None:
+        """Wait until every call that was given up has returned. Nobody is told of it, so this asks."""
+        async with asyncio.timeout(PATIENCE):
+            while (await self.figures())["abandoned"]:
+                pass
 
     def crash(self, execution_id: str) -> None:
         """Have an execution's actor die of a message."""

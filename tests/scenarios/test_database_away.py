@@ -1,0 +1,121 @@
+"""The database goes away while executions run: they go on, the status says what is not saved, nothing is masked."""
+
+from __future__ import annotations
+
+from tests.scenarios.conftest import Open
+from tests.scenarios.documents import book
+from tests.scenarios.fake_model import FINE, FakeModel, Reply
+from tests.scenarios.unreachable_store import UnreachableStore
+from tests.scenarios.worker import ADA
+
+
+def refuse_chapter_1(model: FakeModel) -> None:
+    """Have chapter 1 refused when it is first asked."""
+    model.reply = lambda asked: (
+        Reply(status=401, error="no such key") if (asked.prompt, asked.number) == ("chapter 1.", 1) else FINE
+    )
+
+
+async def test_failure_while_it_is_away_keeps_its_own_error_and_is_saved_once_it_is_back(
+    opened: Open, model: FakeModel
+) -> None:
+    store = UnreachableStore()
+    worker = await opened(store=store, providers=model.providers)
+    refuse_chapter_1(model)
+    held = model.hold("chapter 0.")
+    execution_id = await worker.start(book())
+    await model.until(lambda: model.under_way == 1)
+    store.go_away()
+    held.set()
+    failed = await worker.until_status(execution_id, "failed")
+    assert (failed["error"]["type"], failed["error"]["node_id"], failed["error"]["item"]) == (
+        "invalid_key",
+        "chapters",
+        1,
+    )
+    assert failed["checkpoint"] == {"saved": False, "failed_at_node": "chapters", "completed_nodes": ["outline"]}
+    store.come_back()
+    saved = await worker.rest(execution_id)
+    assert store.refused >= 1
+    assert saved["checkpoint"]["saved"] is True
+    assert saved["error"] == failed["error"]
+    assert (await worker.checkpoint(execution_id))["failed_node"] == "chapters"
+
+
+async def test_completion_while_it_is_away_is_shown_and_stored_once_it_is_back(
+    opened: Open, model: FakeModel
+) -> None:
+    store = UnreachableStore()
+    worker = await opened(store=store, providers=model.providers, retain_seconds=0.0)
+    held = model.hold("chapter 2.")
+    execution_id = await worker.start(book())
+    await model.until(lambda: model.count("chapter 2.") == 1)
+    store.go_away()
+    held.set()
+    completed = await worker.until_status(execution_id, "completed")
+    # It stays in memory for as long as it is nowhere else.
+    assert (completed["source"], completed["result"]) == ("memory", "a fine text / a fine text / a fine text")
+    store.come_back()
+    stored = await worker.evicted(execution_id)
+    assert (stored["status"], stored["result"]) == ("completed", completed["result"])
+    assert store.transactions()[1] == 2
+
+
+async def test_start_while_it_is_away_is_refused_and_starts_nothing(opened: Open, model: FakeModel) -> None:
+    store = UnreachableStore()
+    worker = await opened(store=store, providers=model.providers)
+    store.go_away()
+    refused = await worker.call("POST", "/executions", {"workflow": book(), "user": ADA})
+    assert (refused.status, refused.body["type"]) == (503, "/problems/storage-unavailable")
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert model.asked == []
+    store.come_back()
+    assert (await worker.rest(await worker.start(book())))["status"] == "completed"
+    assert [row["status"] for row in (await worker.call("GET", "/executions")).body["executions"]] == ["completed"]
+
+
+async def test_resume_while_it_is_away_is_refused_and_can_be_asked_for_again(opened: Open, model: FakeModel) -> None:
+    store = UnreachableStore()
+    worker = await opened(store=store, providers=model.providers)
+    refuse_chapter_1(model)
+    execution_id = await worker.start(book())
+    failed = await worker.rest(execution_id)
+    store.go_away()
+    refused = await worker.command(execution_id, "resume")
+    assert (refused.status, refused.body["type"]) == (503, "/problems/storage-unavailable")
+    still = await worker.status(execution_id)
+    assert (still["status"], still["error"]) == ("failed", failed["error"])
+    assert (await worker.figures())["live_calls"] == 0
+    store.come_back()
+    # Whether the claim had been stored is not known for sure: an epoch of its own says that it has failed.
+    assert (await worker.rest(execution_id))["checkpoint"]["saved"] is True
+    assert await worker.resume(execution_id) > still["epoch"]
+    assert (await worker.rest(execution_id))["status"] == "completed"
+    assert model.counts["chapter 1."] == 2
+
+
+async def test_resume_of_what_could_not_be_saved_goes_on_from_memory(opened: Open, model: FakeModel) -> None:
+    store = UnreachableStore()
+    worker = await opened(store=store, providers=model.providers)
+    refuse_chapter_1(model)
+    held = model.hold("chapter 0.")
+    execution_id = await worker.start(book())
+    await model.until(lambda: model.count("chapter 0.") == 1)
+    store.go_away()
+    held.set()
+    await worker.until_status(execution_id, "failed")
+    store.come_back()
+    await worker.resume(execution_id)
+    payload = await worker.rest(execution_id)
+    assert (payload["status"], payload["epoch"]) == ("completed", 2)
+    assert model.counts == {"outline": 1, "chapter 0.": 1, "chapter 1.": 2, "chapter 2.": 1}
+
+
+async def test_readiness_says_that_it_is_away_and_health_does_not_care(opened: Open) -> None:
+    store = UnreachableStore()
+    worker = await opened(store=store)
+    assert (await worker.call("GET", "/readyz")).status == 200
+    store.go_away()
+    ready = await worker.call("GET", "/readyz")
+    assert (ready.status, "pulled out" in ready.body["database"]) == (503, True)
+    assert (await worker.call("GET", "/healthz")).status == 200
