@@ -47,7 +47,7 @@ def _execution_line(entry: Entry, now: float) -> JsonObject:
 
 
 def _relay_line(kind: str, relay: Relay) -> JsonObject:
-    line = _line(kind, relay.name, relay.ref, parent="supervisor")
+    line = _line(kind, relay.name, relay.ref, parent="supervisor", age=_age(relay.started_monotonic))
     line.update(
         mailbox={"depth": relay.depth, "high_water": relay.high_water},
         messages_handled=relay.handled,

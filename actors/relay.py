@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
@@ -72,6 +73,8 @@ class Relay:
         self._suspect: object = None
         self.ref: ActorRef[Any] | None = None
         """None before it is started and while it is restarted."""
+        self.started_monotonic = time.monotonic()
+        """When this mailbox began, which its actors do not outlive."""
         self.high_water = 0
         self.handled = 0
         self.restarts = 0
