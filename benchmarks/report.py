@@ -27,11 +27,14 @@ class Result:
     details: JsonObject = field(default_factory=dict)
     """What the value was made of."""
     lower_is_better: bool = False
+    also_met: bool = True
+    """Whether what else the row asks for, told in `details`, is reached too."""
 
     @property
     def met(self) -> bool:
         """Whether the target is reached."""
-        return self.value <= self.target if self.lower_is_better else self.value >= self.target
+        reached = self.value <= self.target if self.lower_is_better else self.value >= self.target
+        return reached and self.also_met
 
 
 def arguments(description: str | None, *, rounds: int) -> argparse.ArgumentParser:

@@ -22,9 +22,14 @@ async def paragraph(ctx: NodeContext) -> str:
     return f"{ctx.idempotency_key:<50}{KILOBYTE:.974}"
 
 
+holding: set[str] = set()
+"""The attempts that are in `hold`."""
+
+
 @FUNCTIONS.node
 async def hold(ctx: NodeContext) -> str:
     """Be under way, as a long call is, until the attempt is aborted."""
+    holding.add(ctx.execution_id)
     await asyncio.get_running_loop().create_future()
     return ""
 
