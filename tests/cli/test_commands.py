@@ -180,6 +180,8 @@ async def test_ctrl_c_on_status_only_ends_the_watching(spawn: Spawn, server: str
     process.send_signal(signal.SIGINT)
     assert (await ended(process)).code == 130
     assert execution.status == "running"
+    # The server still waits for news on behalf of who has gone.
+    execution.change(status="completed")
 
 
 async def test_resume_passes_guidance_on(offbook: Run, server: str, service: DummyService) -> None:
