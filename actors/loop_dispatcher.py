@@ -91,7 +91,7 @@ class Dispatcher:
 
         Does nothing elsewhere than on the loop, inside an actor, or when the loop has to look after other things.
         """
-        if self._working or asyncio._get_running_loop() is not self.loop or monotonic() > self._turn_ends:
+        if asyncio._get_running_loop() is not self.loop or self._working or monotonic() > self._turn_ends:
             return
         try:
             self._work()
