@@ -39,9 +39,7 @@ class Result:
 
 def arguments(description: str | None, *, rounds: int) -> argparse.ArgumentParser:
     """Build the parser that all have; a benchmark adds its own arguments."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--json", action="store_true", help="end with the result as one line of JSON")
     parser.add_argument("--rounds", type=int, default=rounds, help="how often each side is measured, in turns")
     return parser
