@@ -140,7 +140,8 @@ async def test_resume_in_a_new_process_goes_on_from_the_database(worker: Open) -
 
 
 async def test_double_click_on_resume_starts_one_epoch(web: Client) -> None:
-    execution_id = await start(web, novella(FAILS_ONCE))
+    # Slow enough that it has not completed when the last of them comes.
+    execution_id = await start(web, novella({**FAILS_ONCE, "delay": 0.5}))
     await at_rest(web, execution_id)
     url = f"/executions/{execution_id}/resume"
     answers = await asyncio.gather(web.post(url), web.post(url), web.post(url))
