@@ -42,7 +42,18 @@ _ANSWERED = (SignalReceived, CancelRequested, PauseRequested, ResumeRequested)
 class Recorder:
     """The journal of one execution, as its actor uses it. Without a journal nothing is recorded and nothing waits."""
 
-    __slots__ = ("_around", "_asked", "_gauge", "_held", "_journal", "_ref", "_run", "_saved_seq", "_unanswered", "_veil")
+    __slots__ = (
+        "_around",
+        "_asked",
+        "_gauge",
+        "_held",
+        "_journal",
+        "_ref",
+        "_run",
+        "_saved_seq",
+        "_unanswered",
+        "_veil",
+    )
 
     def __init__(self, run: Run, around: Surroundings, ref: ActorRef[Any], gauge: JournalGauge | None = None) -> None:
         """`gauge`: that of the actor before this one, if it crashed: what it recorded may not be on disk yet."""
