@@ -133,8 +133,8 @@ class Auditor:
         seen = self.seen[payload["execution_id"]]
         epoch, revision, percent = payload["epoch"], payload["revision"], payload["progress"]["percent"]
         last_epoch, last_revision, last_percent = seen.last
-        if self.journal_failed and epoch == last_epoch:
-            # An epoch that could not be recorded is shown all the same, and a kill has it begin again.
+        if self.journal_failed:
+            # What could not be recorded is shown all the same, and a kill takes it back.
             seen.last = (epoch, revision, percent)
             return
         if epoch < last_epoch or revision < last_revision:

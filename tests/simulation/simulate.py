@@ -192,8 +192,15 @@ class Simulation:
                 raise PromiseBroken(f"2: stuck: {stuck}")
             if not going or self.chance.random() < 0.05:
                 for customer in self.customers:
+                    self._look_for(customer)
                     if customer.accepted and not self._is_over(customer):
                         self._push(customer)
+
+    def _look_for(self, customer: Customer) -> None:
+        """Whose answer was lost finds in the list that its execution was taken all the same."""
+        entry = self.world.directory.find(customer.execution_id)
+        if not customer.accepted and entry is not None and entry.accepted:
+            customer.accepted = customer.disturbed = True
 
     def _push(self, customer: Customer) -> None:
         seen = self.world.auditor.seen[customer.execution_id]
