@@ -26,9 +26,9 @@ ENTRIES_SENT = 1000
 """Entries of one flush at most, neighbours of a kind joined; the last ones."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodeTask:
-    """Execution to node runner: make this attempt and tell me how it ended."""
+    """Execution to node runner: make this attempt and tell me how it ended. Not frozen, as a Scope is not."""
 
     execution_id: str
     epoch: int
@@ -126,6 +126,8 @@ class Call:
 
     def take_reports(self) -> tuple[tuple[tuple[str, str], ...], float | None]:
         """Return what was reported since the last time, neighbours of a kind joined, and forget it."""
+        if not self._dirty:
+            return (), None
         # First: what is reported from here on marks the call again.
         self._dirty = False
         with self._lock:

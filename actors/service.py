@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import secrets
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -79,6 +79,7 @@ RESTART_POLL = 0.02
 """Seconds between two looks at whether a crashed actor has been restarted."""
 MAX_PAGE = 500
 FINGERPRINT_LENGTH = 64
+IDS_AT_ONCE = 256
 
 
 class ExecutionService:
@@ -132,7 +133,7 @@ class ExecutionService:
         mode = self._durability(plan, durability)
         now = self._around.clock()
         insert = InsertExecution(
-            execution_id=uuid.uuid4().hex,
+            execution_id=next(_new_ids),
             workflow_name=plan.workflow.name,
             fingerprint=plan.fingerprint,
             document=plan.document,
@@ -388,8 +389,11 @@ class ExecutionService:
 
     async def drain(self, grace: float | None = None) -> None:
         """Have the worker checkpoint what is live and end; returns at once. Asked again it hurries."""
-        self._draining = True
         self._on_drain(grace)
+
+    def note_drain(self) -> None:
+        """Say from here on that nothing new is admitted, whoever asked for the end."""
+        self._draining = True
 
     def _state(self) -> JsonObject:
         fault = self._around.journal_fault()
@@ -520,6 +524,16 @@ class ExecutionService:
         saved = stored.checkpoint is not None
         context = StatusContext(source="database", checkpoint_saved=saved, journal=journal)
         return StatusAnswer(orjson.dumps(status_payload(run, context, since)), run.revision)
+
+
+def _ids() -> Iterator[str]:
+    """Yield ids that nobody can guess, 32 hex digits each; the system is asked for many at once, since we wait for it."""
+    while True:
+        block = secrets.token_hex(16 * IDS_AT_ONCE)
+        yield from (block[start : start + 32] for start in range(0, len(block), 32))
+
+
+_new_ids = _ids()
 
 
 def _snapshot(entry: Entry, since: int | None) -> StatusAnswer:

@@ -9,9 +9,12 @@ from offbook.workflows.plan import Plan, PlanNode
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Scope:
-    """The view of one attempt. `outputs` is shared with the run, which only ever adds to it."""
+    """The view of one attempt. `outputs` is shared with the run, which only ever adds to it.
+
+    Nobody changes it. It is not frozen because one is built for every attempt, which takes four times as long then.
+    """
 
     plan: Plan
     node: PlanNode
