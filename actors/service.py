@@ -527,7 +527,7 @@ class ExecutionService:
 
 
 def _ids() -> Iterator[str]:
-    """Yield ids that nobody can guess, 32 hex digits each; the system is asked for many at once, since we wait for it."""
+    """Yield ids that nobody can guess, 32 hex digits each; the system is asked for many at once."""
     while True:
         block = secrets.token_hex(16 * IDS_AT_ONCE)
         yield from (block[start : start + 32] for start in range(0, len(block), 32))
