@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -49,7 +51,7 @@ def database_url(text: str) -> URL:
     """Read a URL; `postgresql://` and `postgres://` mean psycopg 3. DatabaseRefused for what is none."""
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         # Not the text: it may hold a password.
         raise DatabaseRefused("it is no URL") from None
     if url.drivername in ("postgresql", "postgres"):
@@ -110,7 +112,7 @@ def configure_sqlite(engine: Engine, *, read_only: bool) -> None:
         if read_only:
             cursor.execute("PRAGMA query_only=ON")
         else:
-            cursor.execute("PRAGMA journal_mode=WAL")
+            _write_ahead(cursor)
             # NORMAL may lose the last commits when the power goes.
             cursor.execute("PRAGMA synchronous=FULL")
         cursor.close()
@@ -118,6 +120,20 @@ def configure_sqlite(engine: Engine, *, read_only: bool) -> None:
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _write_ahead(cursor: sqlite3.Cursor) -> None:
+    """Turn to WAL. SQLite waits for locks, but not here: another process may do the same at this moment."""
+    until = time.monotonic() + BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 @contextmanager

@@ -95,6 +95,9 @@ class MemoryStore:
                 return WriteResult()
 
     def _insert(self, write: InsertExecution) -> WriteResult:
+        if write.fingerprint not in self._workflows:
+            row = WorkflowRow(write.fingerprint, write.workflow_name, write.created_at)
+            self._workflows[write.fingerprint] = _Document(row, _copy(write.document), None)
         if write.execution_id in self._executions:
             return WriteResult()
         if write.idempotency_key is not None:
@@ -102,9 +105,6 @@ class MemoryStore:
             holder = self._keys.setdefault(key, write.execution_id)
             if holder != write.execution_id:
                 return WriteResult(False, holder, self._executions[holder].request_hash)
-        if write.fingerprint not in self._workflows:
-            row = WorkflowRow(write.fingerprint, write.workflow_name, write.created_at)
-            self._workflows[write.fingerprint] = _Document(row, _copy(write.document), None)
         stored = StoredExecution(
             execution_id=write.execution_id,
             workflow_name=write.workflow_name,

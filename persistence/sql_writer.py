@@ -70,9 +70,10 @@ class SqlWriter:
         known, self._known = self._known, set()
         self._on_transaction()
         with away_as_unavailable(), self._engine.begin() as connection:
+            self._store_documents(connection, writes, known)
             for round_ in _rounds(writes):
                 self._put_workflows(connection, _of(round_, PutWorkflow))
-                self._insert(connection, _of(round_, InsertExecution), results, known)
+                self._insert(connection, _of(round_, InsertExecution), results)
                 _claim(connection, _of(round_, ClaimExecution), results)
                 self._save(connection, _of(round_, SaveState), results)
                 _delete(connection, _of(round_, DeleteExecution), results)
@@ -84,17 +85,21 @@ class SqlWriter:
         for _, write in puts:
             connection.execute(self._register_workflow, _workflow_row(write, registered_at=write.created_at))
 
-    def _insert(
-        self, connection: Connection, inserts: list[Numbered], results: list[WriteResult], known: set[str]
-    ) -> None:
-        if not inserts:
-            return
-        fresh = {write.fingerprint: write for _, write in reversed(inserts) if write.fingerprint not in known}
+    def _store_documents(self, connection: Connection, writes: Sequence[Write], known: set[str]) -> None:
+        """Store the workflows of executions that the database does not have yet, as the first of them brings them."""
+        fresh: dict[str, InsertExecution] = {}
+        for write in writes:
+            if isinstance(write, InsertExecution) and write.fingerprint not in known:
+                fresh.setdefault(write.fingerprint, write)
         if fresh:
             # In one order everywhere: workers that insert the same ones must not wait for each other in a ring.
             rows = [_workflow_row(fresh[fingerprint]) for fingerprint in sorted(fresh)]
             connection.execute(self._insert_workflow, rows)
             known.update(fresh)
+
+    def _insert(self, connection: Connection, inserts: list[Numbered], results: list[WriteResult]) -> None:
+        if not inserts:
+            return
         plain = [write for _, write in inserts if write.idempotency_key is None]
         if plain:
             connection.execute(self._insert_execution, [_execution_row(write) for write in plain])
