@@ -133,6 +133,8 @@ class Supervisor(LoopActor):
         """Commands for executions that are being loaded or restarted."""
         self._writing: dict[str, LoopFuture] = {}
         """Who waits for a delete or a workflow to be stored, by its id."""
+        self._discarded: set[str] = set()
+        """Executions that were refused while what is unfinished was being surveyed."""
         self._rested: dict[str, float] = {}
         self._draining: Drain | None = None
         self._eviction_armed = False
@@ -154,7 +156,7 @@ class Supervisor(LoopActor):
             case ExecutionLoaded():
                 return self._loaded(message)
             case ExecutionDiscarded():
-                return self._forget(message.execution_id)
+                return self._discard(message.execution_id)
             case ExecutionCrashed():
                 return self._crashed(message)
             case RestartDue():
@@ -332,6 +334,12 @@ class Supervisor(LoopActor):
         if self._draining is not None:
             self._draining.stored(execution_id)
 
+    def _discard(self, execution_id: str) -> None:
+        """Forget an execution that was not accepted, also if a survey of what is unfinished saw its row."""
+        if not self._directory.recovered.done():
+            self._discarded.add(execution_id)
+        self._forget(execution_id)
+
     def _delete(self, execution_id: str) -> LoopFuture:
         entry = self._directory.find(execution_id)
         if entry is not None and not (entry.status.at_rest and entry.saved):
@@ -471,7 +479,7 @@ class Supervisor(LoopActor):
             self._recover_later(message.error, ExecutionsLoaded(()))
             return
         for loaded in message.loaded:
-            if loaded.execution_id not in self._directory:
+            if loaded.execution_id not in self._directory and loaded.execution_id not in self._discarded:
                 self._recover(loaded)
             entry = self._directory.find(loaded.execution_id)
             if entry is not None and entry.ref is not None:
