@@ -25,12 +25,20 @@ class JournalActor(RelayedActor):
     def take(self, message: JournalMessage) -> None:
         gather(self._group, message)
 
+    def refuse(self, message: JournalMessage, reason: str) -> None:
+        if isinstance(message, AppendRecord):
+            # Without this record those after it are of no use.
+            message.gauge.lost = True
+            if message.reply_to is not None:
+                _confirm(message, message.seq, recorded=False)
+
     def flush(self) -> float | None:
         was_well = self._group.last_error is None
         delay = self._group.flush()
-        if delay is not None and was_well:
+        is_well = self._group.last_error is None
+        if was_well and not is_well:
             logger.error("journal cannot be written, records are kept", why=str(self._group.last_error))
-        elif delay is None and not was_well:
+        elif is_well and not was_well:
             logger.info("journal can be written again")
         return delay
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from loguru import logger
-from pykka import ActorDeadError
+from pykka import ActorDeadError, ActorRef
 
 from offbook.actors.messages import StoreWrite, WriteDone, WriteFailed
 from offbook.actors.relay import Relay, RelayedActor
 from offbook.persistence.group_commit import GroupCommit
+from offbook.workflows.errors import StorageUnavailable
 
 
 class PersistenceActor(RelayedActor):
@@ -21,15 +24,21 @@ class PersistenceActor(RelayedActor):
     def take(self, message: StoreWrite) -> None:
         gather(self._group, message)
 
+    def refuse(self, message: StoreWrite, reason: str) -> None:
+        if isinstance(message, StoreWrite) and message.reply_to is not None:
+            error = StorageUnavailable(f"this write cannot be taken: {reason}")
+            _tell(message.reply_to, WriteFailed(message.write, error))
+
     def flush(self) -> float | None:
+        was_well = self._group.last_error is None
         delay = self._group.flush()
-        if delay is not None:
+        is_well = self._group.last_error is None
+        if was_well and not is_well:
             self._log.warning(
-                "database is away, writes are kept",
-                waiting=self._group.pending,
-                retry_in=delay,
-                why=str(self._group.last_error),
+                "database is away, writes are kept", waiting=self._group.pending, why=str(self._group.last_error)
             )
+        elif is_well and not was_well:
+            self._log.info("database is back")
         return delay
 
 
@@ -38,12 +47,8 @@ def gather(group: GroupCommit, message: StoreWrite) -> None:
     write, reply_to = message.write, message.reply_to
 
     def reply(answer: WriteDone | WriteFailed) -> None:
-        if reply_to is None:
-            return
-        try:
-            reply_to.tell(answer)
-        except ActorDeadError:
-            logger.debug("nobody waits for this write any more", write=type(write).__name__)
+        if reply_to is not None:
+            _tell(reply_to, answer)
 
     def fail(error: Exception) -> None:
         reply(WriteFailed(write, error))
@@ -54,3 +59,10 @@ def gather(group: GroupCommit, message: StoreWrite) -> None:
         on_refused=None if message.keep_trying else fail,
         on_error=fail,
     )
+
+
+def _tell(reply_to: ActorRef[Any], answer: WriteDone | WriteFailed) -> None:
+    try:
+        reply_to.tell(answer)
+    except ActorDeadError:
+        logger.debug("nobody waits for this write any more", write=type(answer.write).__name__)

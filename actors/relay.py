@@ -15,6 +15,8 @@ from pykka import ActorDeadError, ActorRef, ThreadingActor
 from offbook.actors.messages import Wake
 
 WAKE = Wake()
+PROBE_SECONDS = 0.1
+"""While an actor cannot do its work, how long a new message waits at most before that is tried again."""
 
 
 class RelayedActor(ThreadingActor):
@@ -36,6 +38,9 @@ class RelayedActor(ThreadingActor):
     def flush(self) -> float | None:
         """Do what was gathered; return in how many seconds to try again if that was not possible."""
 
+    def refuse(self, message: Any, reason: str) -> None:
+        """Answer whoever waits for a message that crashed this actor twice and is dropped."""
+
     def on_receive(self, message: Wake) -> None:
         self._relay.drain(self)
 
@@ -48,7 +53,7 @@ class RelayedActor(ThreadingActor):
         exception_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._relay.crashed(f"{type(exception_value).__name__}: {exception_value}")
+        self._relay.crashed(self, f"{type(exception_value).__name__}: {exception_value}")
 
 
 class Relay:
@@ -61,15 +66,22 @@ class Relay:
         *,
         later: Callable[[float, Callable[[], None]], None],
         on_crash: Callable[[str, str], None],
+        on_drop: Callable[[str, object, str], None] = lambda name, message, reason: None,
     ) -> None:
-        """`later(seconds, function)` calls a function after a while; `on_crash(name, reason)` hears of a crash."""
+        """`later(seconds, function)` calls a function after a while; `on_crash(name, reason)` hears of a crash.
+
+        `on_drop(name, message, reason)` hears of a message that crashed the actor twice and was taken out.
+        """
         self.name = name
         self._start = start
         self._later = later
         self._on_crash = on_crash
+        self._on_drop = on_drop
         self._queue: deque[Any] = deque()
         self._armed = False
         self._retry_armed = False
+        self._taking = False
+        """Whether the actor is at the first message of the queue."""
         self._suspect: object = None
         self.ref: ActorRef[Any] | None = None
         """None before it is started and while it is restarted."""
@@ -79,8 +91,8 @@ class Relay:
         self.handled = 0
         self.restarts = 0
         self.last_reason = ""
-        self.dropped: list[object] = []
-        """Messages that crashed the actor twice and were taken out."""
+        self.dropped = 0
+        """How many messages crashed the actor twice and were taken out."""
 
     @property
     def depth(self) -> int:
@@ -107,7 +119,13 @@ class Relay:
         queue.append(message)
         if len(queue) > self.high_water:
             self.high_water = len(queue)
-        if not self._armed:
+        if self._armed:
+            return
+        if self._retry_armed:
+            # What cannot be done now is not tried again for each message.
+            self._armed = True
+            self._later(PROBE_SECONDS, self.wake)
+        else:
             self.wake()
 
     def wake(self) -> None:
@@ -127,7 +145,9 @@ class Relay:
         queue = self._queue
         gathered = 0
         while queue:
+            self._taking = True
             actor.take(queue[0])
+            self._taking = False
             queue.popleft()
             self.handled += 1
             gathered += 1
@@ -136,17 +156,21 @@ class Relay:
                 self._after(actor.flush())
         self._after(actor.flush())
 
-    def crashed(self, reason: str) -> None:
+    def crashed(self, actor: RelayedActor, reason: str) -> None:
         """The actor died; what it was at stays, unless it was at the same message when it died before."""
         self.ref = None
         self.last_reason = reason
-        if self._queue and self._queue[0] is self._suspect:
-            self.dropped.append(self._queue.popleft())
-            self._suspect = None
-            logger.error("message crashed its actor twice and is dropped", actor=self.name, why=reason)
-        elif self._queue:
-            self._suspect = self._queue[0]
+        taking, self._taking = self._taking, False
+        dropped: Any = None
+        if taking and self._queue[0] is self._suspect:
+            dropped = self._queue.popleft()
+        self._suspect = self._queue[0] if taking and dropped is None else None
         self._on_crash(self.name, reason)
+        if dropped is not None:
+            self.dropped += 1
+            logger.error("message crashed its actor twice and is dropped", actor=self.name, why=reason)
+            self._on_drop(self.name, dropped, reason)
+            actor.refuse(dropped, reason)
 
     def _after(self, delay: float | None) -> None:
         if delay is not None and not self._retry_armed:

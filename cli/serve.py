@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,11 +22,17 @@ from offbook.cli.server_file import ServerFile, remove_server_file
 from offbook.cli.tuning import keep_collector_still, tune_process
 from offbook.cli.version import version
 from offbook.web.settings import MEGABYTE, WebSettings, check_bind
+from offbook.workflows.errors import StorageUnavailable
 
 if TYPE_CHECKING:
     from offbook.engine import Engine
+    from offbook.settings import EngineSettings
 
 DEFAULT_PORT = 8000
+STORAGE_PATIENCE = 60.0
+"""Seconds that a start waits for a database that is away; then the service manager hears of it."""
+FIRST_STORAGE_DELAY = 0.2
+LONGEST_STORAGE_DELAY = 1.0
 LIMITS = "Limits"
 WHO = "Who may ask"
 
@@ -105,7 +114,6 @@ def serve(
 
 async def _serve(host: str, port: int, engine_settings: dict[str, Any], web: WebSettings) -> int:
     check_bind(host, web.internal_token)
-    from offbook.engine import Engine
     from offbook.settings import EngineSettings
     from offbook.web.app import create_app
     from offbook.web.server import serve_app
@@ -115,7 +123,7 @@ async def _serve(host: str, port: int, engine_settings: dict[str, Any], web: Web
     import_modules(settings.imports)
     with Interrupts() as interrupts:
         async with (
-            Engine(settings) as engine,
+            _open_engine(settings, interrupts) as engine,
             serve_app(create_app(engine.service, web), host, port) as url,
         ):
             folder = Path(settings.data_dir)
@@ -135,6 +143,30 @@ async def _serve(host: str, port: int, engine_settings: dict[str, Any], web: Web
             finally:
                 remove_server_file(folder)
     return ExitCode.COMPLETED
+
+
+@asynccontextmanager
+async def _open_engine(settings: EngineSettings, interrupts: Interrupts) -> AsyncIterator[Engine]:
+    """Start an engine; a database that is away is waited for: a worker may have been killed while it was."""
+    from offbook.engine import Engine
+
+    until = time.monotonic() + STORAGE_PATIENCE
+    delay = FIRST_STORAGE_DELAY
+    async with AsyncExitStack() as stack:
+        while True:
+            try:
+                engine = await stack.enter_async_context(Engine(settings))
+                break
+            except StorageUnavailable as away:
+                if time.monotonic() + delay > until:
+                    raise
+                logger.warning("storage is away, the start waits for it", retry_in=delay, why=away.detail)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await interrupts.next()
+                raise KeyboardInterrupt
+            delay = min(2 * delay, LONGEST_STORAGE_DELAY)
+        yield engine
 
 
 async def _stop_at_signals(interrupts: Interrupts, engine: Engine) -> None:

@@ -155,8 +155,12 @@ class Engine:
         def service_crashed(name: str, reason: str) -> None:
             around.supervisor.tell(ServiceCrashed(name, reason))
 
+        def message_dropped(name: str, message: object, reason: str) -> None:
+            detail = f"{name} crashed twice of {type(message).__name__}: {reason}"
+            around.dead_letters.add(self._clock(), "poison", getattr(message, "execution_id", ""), detail)
+
         def start_service(name: str, start: Callable[[Relay], ActorRef[Any]]) -> Relay:
-            relay = Relay(name, start, later=later, on_crash=service_crashed)
+            relay = Relay(name, start, later=later, on_crash=service_crashed, on_drop=message_dropped)
             services.append(relay)
             stack.push_async_callback(_in_thread, relay.stop, STOP_SECONDS)
             return relay
@@ -205,6 +209,8 @@ class Engine:
     def request_stop(self, grace: float | None = None) -> None:
         """Have whoever waits in `stop_requested` drain this engine; asked again, an ongoing drain hurries."""
         self._grace = self.settings.drain_grace if grace is None else grace
+        if self._service is not None:
+            self._service.note_drain()
         if self._stop_wanted.is_set():
             self._supervisor.tell(DrainWorker())
         self._stop_wanted.set()

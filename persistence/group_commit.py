@@ -70,10 +70,18 @@ class GroupCommit:
                 continue
             self._came_back()
             size = min(self._max_batch, size * 2)
-            del self._waiting[: len(batch)]
-            for each, result in zip(batch, results, strict=True):
-                each.on_done(result)
+            self._tell(batch, results)
         return None
+
+    def _tell(self, batch: list[_Waiting], results: list[WriteResult]) -> None:
+        """Tell what became of each write; those that nobody was told of after a crash are committed again."""
+        told = 0
+        try:
+            for each, result in zip(batch, results, strict=True):
+                told += 1
+                each.on_done(result)
+        finally:
+            del self._waiting[:told]
 
     def _keep(self, error: Exception) -> float:
         self.last_error = error

@@ -123,7 +123,7 @@ class GroupJournal:
 
     def flush(self) -> float | None:
         """Write what waits; return in how many seconds to try again if that is not possible, else None."""
-        if self.idle:
+        if self.idle and self.last_error is None:
             return None
         taken_at = self._clock()
         batch, forget = self._waiting, self._forget
@@ -136,15 +136,21 @@ class GroupJournal:
             self._store.commit(records, forget)
         except StorageUnavailable as away:
             return self._keep(away)
-        self._waiting, self._forget = [], {}
+        self._forget = {}
         self._failures = 0
         self.last_error = None
         self._flushes += 1
-        if self._flushes % SIZE_EVERY == 0:
+        if self._full or self._flushes % SIZE_EVERY == 0:
             self._full = self._store.size() > self._budget
-        for each in batch:
-            each.gauge.since = taken_at
-            self._confirm(each, len(each.data or b""))
+        told = 0
+        try:
+            for each in batch:
+                told += 1
+                each.gauge.since = taken_at
+                self._confirm(each, len(each.data or b""))
+        finally:
+            # After a crash those that nobody was told of are written again, which changes nothing.
+            del self._waiting[:told]
         return None
 
     def _confirm(self, each: _Waiting, size: int) -> None:
