@@ -193,7 +193,7 @@ class NodeRunner:
             call.timers.append(self._loop.call_later(timeout.idle, self._check_idle, call, timeout.idle))
 
     def _begin_queued(self) -> None:
-        while self._queue and self._active < self._max_calls and not self._closing:
+        while self._queue and self._active < self._max_calls:
             self._begin(self._queue.popleft())
 
     async def _attempt(self, call: Call) -> None:
