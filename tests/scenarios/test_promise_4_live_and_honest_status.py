@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from offbook.nodes.context import NodeContext
+from offbook.nodes.context import NodeContext, NodeFailure
 from offbook.nodes.functions import FunctionRegistry
 from offbook.workflows.values import JsonObject
 from tests.scenarios.conftest import Close, Open
@@ -130,6 +130,31 @@ async def test_progress_and_revision_never_go_back_within_an_epoch(opened: Open,
         if after["epoch"] == before["epoch"]:
             assert after["progress"]["percent"] >= before["progress"]["percent"]
     assert seen[-1]["progress"]["percent"] == 100.0
+
+
+async def test_progress_that_a_node_takes_back_is_not_shown_as_taken_back(
+    worker: Worker, functions: FunctionRegistry
+) -> None:
+    told: list[threading.Event] = [threading.Event(), threading.Event()]
+
+    @functions.node
+    def fickle(ctx: NodeContext) -> None:
+        ctx.progress((0.8, 0.2)[ctx.attempt - 1], f"attempt {ctx.attempt}")
+        told[ctx.attempt - 1].wait(PATIENCE)
+        if ctx.attempt == 1:
+            raise NodeFailure.of("timeout", "again, please", retryable=True)
+
+    retry = {"attempts": 2, "delay": 0.01}
+    execution_id = await worker.start(workflow(python("a", "fickle", retry=retry)))
+    for attempt in (1, 2):
+
+        def reported(payload: JsonObject, text: str = f"attempt {attempt}") -> bool:
+            return any(step["text"] == text for step in payload["processing_steps"])
+
+        payload = await worker.until(execution_id, reported)
+        assert payload["progress"]["percent"] == 80.0
+        told[attempt - 1].set()
+    assert (await worker.rest(execution_id))["progress"]["percent"] == 100.0
 
 
 async def test_news_since_a_revision_add_up_to_the_whole(opened: Open, model: FakeModel) -> None:

@@ -79,10 +79,10 @@ async def test_only_its_own_user_resumes_it(opened: Open, closed: Close, model: 
     if new_worker:
         await closed(worker)
         worker = await opened(providers=model.providers)
-    as_another = await worker.command(execution_id, "resume", {"user": {"id": "eve"}})
-    assert (as_another.status, as_another.body["type"]) == (403, "/problems/forbidden")
     by_another = await worker.command(execution_id, "resume", user="eve")
     assert (by_another.status, by_another.body["type"]) == (404, "/problems/not-found")
+    as_another = await worker.command(execution_id, "resume", {"user": {"id": "eve"}})
+    assert (as_another.status, as_another.body["type"]) == (403, "/problems/forbidden")
     assert (await worker.status(execution_id))["revision"] == failed["revision"]
     assert len(model.asked) == 1
     by_its_own = await worker.command(execution_id, "resume", {"user": ADA}, user="ada")

@@ -19,7 +19,7 @@ from offbook.nodes.registry import NodeRegistry
 from offbook.settings import EngineSettings
 from offbook.web.app import create_app
 from offbook.web.server import serve_app
-from offbook.workflows.records import ExecutionStore
+from offbook.workflows.records import ExecutionStore, JournalStore
 from offbook.workflows.values import JsonObject, JsonValue
 
 ADA = {"id": "ada", "role": "author", "tier": "gold"}
@@ -152,13 +152,15 @@ async def open_worker(
     functions: FunctionRegistry,
     *,
     store: ExecutionStore | None = None,
+    journal: JournalStore | None = None,
     goes_on: bool = True,
     providers: JsonObject | None = None,
     **settings: Any,
 ) -> AsyncIterator[Worker]:
     """Start a worker over a data folder, or over a store without one; leaving it drains it."""
     registry = NodeRegistry.with_builtins(provider_registry(providers or {}), functions)
-    engine = Engine(EngineSettings(data_dir=folder, **settings), store=store, registry=registry, goes_on=goes_on)
+    given = EngineSettings(data_dir=folder, **settings)
+    engine = Engine(given, store=store, journal=journal, registry=registry, goes_on=goes_on)
     async with engine, serve_app(create_app(engine.service)) as url, aiohttp.ClientSession() as session:
         worker = Worker(engine, url, session)
         # Answered once it is known what a process before this one left: from here on transactions can be counted.
