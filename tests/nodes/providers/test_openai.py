@@ -392,6 +392,25 @@ async def test_failure_to_connect_shows_neither(closed_port: int) -> None:
     assert "lighthouse" not in shown
 
 
+async def test_answer_that_is_no_http_shows_neither() -> None:
+    """The client's own error for it holds the headers that were sent."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 what? no\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with listening:
+        port = listening.sockets[0].getsockname()[1]
+        provider = OpenAIProvider(ProviderSettings(name="fake", base_url=f"http://127.0.0.1:{port}/v1"))
+        failure = await Hearing().failure(provider, request(api_key=KEY))
+        await provider.close()
+    assert (failure.error.type, failure.error.retryable) == ("dropped", True)
+    assert KEY not in "\n".join(everything(failure))
+
+
 def test_request_shows_neither() -> None:
     shown = repr(request(api_key=KEY, options={"user": KEY}))
     assert "writer" in shown
