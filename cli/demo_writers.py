@@ -14,6 +14,8 @@ from offbook.workflows.values import JsonObject
 
 PACE = 250
 """Words a second of the scripted writer: fast, and still slow enough to be seen."""
+PACE_IN_THE_MIDDLE = 120
+"""And in what it is interrupted in: slow enough to have a middle on a machine that is busy."""
 
 
 class Provider(StrEnum):
@@ -94,6 +96,7 @@ class ScriptedWriter:
         foreach = next(node for node in directed["nodes"] if node["id"] == node_id)
         body = foreach["config"]["do"]
         attempts = body.get("retry", {}).get("attempts", 1)
+        body["config"]["script"]["tokens_per_second"] = PACE_IN_THE_MIDDLE
         body["config"]["script"]["fail"] = [
             {"item": item, "attempt": attempt, "error": "dropped"} for attempt in range(1, attempts + 1)
         ]

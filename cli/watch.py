@@ -75,14 +75,24 @@ def open_show(console: Console, *, wanted: bool) -> AbstractContextManager[Show]
     return nullcontext(Lines(stderr=console.stderr))
 
 
-async def follow(client: Client, execution_id: str, show: Show) -> JsonObject:
-    """Show an execution until it is at rest and stored; return its whole status."""
-    watched = Watched()
+async def follow(
+    client: Client,
+    execution_id: str,
+    show: Show,
+    *,
+    watched: Watched | None = None,
+    until: Callable[[Watched], bool] = lambda watched: False,
+) -> JsonObject:
+    """Show an execution until it is at rest and stored, or until something else is so; return its whole status.
+
+    `watched`: what has been shown of it already.
+    """
+    watched = watched or Watched()
     show.update(watched, watched.apply(await client.status(execution_id)))
-    while not watched.settled:
+    while not (watched.settled or until(watched)):
         answer = await client.status(execution_id, since=watched.revision, wait=POLL_SECONDS)
         show.update(watched, watched.apply(answer))
-        if not watched.settled:
+        if not (watched.settled or until(watched)):
             # Text streams faster than anybody reads: what comes meanwhile is in the next answer.
             await asyncio.sleep(1 / FRAMES_PER_SECOND)
     return await client.status(execution_id)

@@ -1,4 +1,4 @@
-"""The demo as a real process: a model is lost in chapter 2, another worker finishes the book."""
+"""The demo as a real process: the model is lost in chapter 2, the worker in chapter 3, and the book is finished."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.cli.conftest import Run, Spawn, ended, line_with
 DEMO = ("demo", "--provider", "scripted", "--data-dir", "data", "--output", "books")
 
 
-async def test_demo_fails_in_chapter_2_and_ends_with_the_book(offbook: Run, tmp_path: Path) -> None:
+async def test_demo_loses_model_and_worker_and_ends_with_the_book(offbook: Run, tmp_path: Path) -> None:
     run = await offbook(*DEMO)
     assert (run.code, run.err) == (0, "")
     told = iter(run.out.splitlines())
@@ -29,14 +29,22 @@ async def test_demo_fails_in_chapter_2_and_ends_with_the_book(offbook: Run, tmp_
         "completed nodes  world, characters, plot, outline",
         "chapters kept    1 (180 words)",
         "from its database: failed, for demo",
+        "kept 4 nodes and 1 items, repeated 0 calls",
+        "chapters: running 2 of 3 items",
+        "got SIGKILL",
+        "chapters kept    1 (180 words), 2 (180 words)",
+        "cut off          chapter 3, after ",
+        "has taken it up from the journal: ",
         "chapters: completed 3 of 3 items",
-        "kept 4 nodes and 1 items",
-        "chapter 1 is word for word the one that was kept",
+        "kept 4 nodes and 2 items, repeated 1 calls",
+        "chapter 1        attempt 1            kept, word for word",
+        "chapter 2        attempt 4            kept, word for word",
+        "chapter 3        attempt 1, repeated  cut off after ",
         "4 database writes, 1 reads",
         str(tmp_path / "books" / "the-lamp-on-karli-road.html"),
     ):
         assert any(line in each for each in told), f"{line!r} does not come in its place:\n{run.out}"
-    assert len(set(re.findall(r"^worker (\d+) (?:serves|knows)", run.out, re.MULTILINE))) == 2
+    assert len(set(re.findall(r"^worker (\d+) (?:serves|knows|has taken)", run.out, re.MULTILINE))) == 3
     book = (tmp_path / "books" / "the-lamp-on-karli-road.md").read_text()
     assert re.findall(r"^## .*", book, re.MULTILINE) == ["## Chapter 1", "## Chapter 2", "## Chapter 3"]
     assert not (tmp_path / "data" / "server.json").exists()
