@@ -215,6 +215,7 @@ class ExecutionActor(LoopActor):
         reason = f"{type(exception_value).__name__}: {exception_value}"
         self._tell_supervisor(
             ExecutionCrashed(
+                self.actor_ref,
                 self._run.execution_id,
                 self._run,
                 self._inserted,

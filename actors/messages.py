@@ -284,6 +284,8 @@ class ExecutionRetired:
 class ExecutionCrashed:
     """Execution to Supervisor, from its failure hook: I die; this is my state."""
 
+    ref: ActorRef[Any]
+    """Who dies: another actor may have taken its place already."""
     execution_id: str
     run: Run
     stored: bool

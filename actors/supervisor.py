@@ -201,7 +201,7 @@ class Supervisor(LoopActor):
         for entry in self._directory:
             if entry.ref is child:
                 logger.error("execution died without its state", execution_id=entry.execution_id, why=str(reason))
-                self._crashed(ExecutionCrashed(entry.execution_id, entry.run, entry.accepted, str(reason)))
+                self._crashed(ExecutionCrashed(child, entry.execution_id, entry.run, entry.accepted, str(reason)))
                 return
 
     def on_failure(
@@ -520,7 +520,7 @@ class Supervisor(LoopActor):
 
     def _crashed(self, message: ExecutionCrashed) -> None:
         entry = self._directory.find(message.execution_id)
-        if entry is None or entry.ref is None:
+        if entry is None or entry.ref is not message.ref:
             return
         around = self._around
         around.runner.abort(message.execution_id, silently=True)
