@@ -168,7 +168,7 @@ class ExecutionService:
         entry = self._directory.find(execution_id) or await self._entry(execution_id)
         if entry is None:
             return await self._stored_status(execution_id, caller, since)
-        if not caller.may_see(entry.user_id):
+        if not (caller.is_operator or caller.may_see(entry.user_id)):
             raise ExecutionNotFound(execution_id)
         ref = entry.ref
         if ref is None:
