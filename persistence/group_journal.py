@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from offbook.workflows.errors import StorageUnavailable
@@ -135,6 +136,8 @@ class GroupJournal:
         try:
             self._store.commit(records, forget)
         except StorageUnavailable as away:
+            if records and forget:
+                self._only_forget()
             return self._keep(away)
         self._forget = {}
         self._failures = 0
@@ -152,6 +155,12 @@ class GroupJournal:
             # After a crash those that nobody was told of are written again, which changes nothing.
             del self._waiting[:told]
         return None
+
+    def _only_forget(self) -> None:
+        """Make room on a disk that may be full: what is not needed any more goes without anything new."""
+        with suppress(StorageUnavailable):
+            self._store.commit([], self._forget)
+            self._forget = {}
 
     def _confirm(self, each: _Waiting, size: int) -> None:
         gauge = each.gauge

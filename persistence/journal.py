@@ -8,6 +8,7 @@ follows what is live and not what has passed.
 from __future__ import annotations
 
 import itertools
+import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,7 +34,7 @@ from sqlalchemy import (
     insert,
     select,
 )
-from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.exc import DatabaseError
 
 from offbook.persistence.databases import away_as_unavailable, configure_sqlite, database_url, open_writer
 from offbook.persistence.journal_salvage import quarantine, salvage
@@ -44,6 +45,11 @@ from offbook.workflows.records import JournalRecord
 VACUUM_EVERY = 256
 """Commits between two that give pages back to the file system."""
 VACUUM_PAGES = 4000
+ALL_PAGES = 2**31 - 1
+WAL_BYTES = 16 * 1024 * 1024
+"""What the write-ahead log keeps of the size that a large commit gave it."""
+KEPT_BYTES = 32 * 1024 * 1024
+"""What the file may keep although nothing in it is needed."""
 
 metadata = MetaData()
 
@@ -76,6 +82,8 @@ class SqlJournal:
         self._leftovers: dict[str, list[JournalRecord]] = {}
         """What the process before this one left, until it is forgotten."""
         self._commits = itertools.count(1)
+        self._is_uncertain = False
+        """Whether the commit before this one failed, and may have been done all the same."""
 
     @classmethod
     def in_folder(cls, folder: Path, worker_id: str) -> Self:
@@ -117,22 +125,32 @@ class SqlJournal:
         with self._lock:
             change = self._index.plan(records, forget)
         with away_as_unavailable(), self._engine.begin() as connection:
+            if change.compacted:
+                # With what an uncertain commit before this one may have written together already.
+                change.rewritten = self._live_records(connection, [*change.compacted, change.position + 1])
+            gone = [*change.doomed, *change.compacted]
+            if self._is_uncertain:
+                # The commit before this one may have been done although it failed; it is done again, whole.
+                gone += (change.position, change.position + 1)
+            self._is_uncertain = True
+            if gone:
+                # First: on a disk that is full it makes the room for what follows.
+                connection.execute(_DROP, [{"worker": self._worker_id, "at": position} for position in gone])
             if records:
                 self._append(connection, change.position, pack_segment(records))
-            if change.compacted:
-                live = self._live_records(connection, change.compacted)
-                if live:
-                    self._append(connection, change.position + 1, pack_segment(live))
-                    change.rewritten = live
-            gone = [*change.doomed, *change.compacted]
-            if gone:
-                connection.execute(_DROP, [{"worker": self._worker_id, "at": position} for position in gone])
+            if change.rewritten:
+                self._append(connection, change.position + 1, pack_segment(change.rewritten))
+        self._is_uncertain = False
         with self._lock:
             self._index.apply(change)
             for execution_id in forget:
                 self._leftovers.pop(execution_id, None)
-        if self._path is not None and next(self._commits) % VACUUM_EVERY == 0:
-            self._give_back()
+        if self._path is not None:
+            if next(self._commits) % VACUUM_EVERY == 0:
+                self._give_back(VACUUM_PAGES)
+            elif not self._index.bytes and gone and self.size() > KEPT_BYTES:
+                # Nothing is live: a file that was full is not to stay so until something is.
+                self._give_back(ALL_PAGES)
 
     def execution_ids(self) -> list[str]:
         with self._lock:
@@ -181,14 +199,7 @@ class SqlJournal:
             self._leftovers.setdefault(record.execution_id, []).append(record)
 
     def _append(self, connection: Connection, position: int, data: bytes) -> None:
-        row = {"worker_id": self._worker_id, "position": position, "data": data}
-        try:
-            with connection.begin_nested():
-                connection.execute(_APPEND, row)
-        except IntegrityError:
-            # A commit whose outcome was uncertain had been done; it is done again, whole.
-            connection.execute(_DROP, {"worker": self._worker_id, "at": position})
-            connection.execute(_APPEND, row)
+        connection.execute(_APPEND, {"worker_id": self._worker_id, "position": position, "data": data})
 
     def _live_records(self, connection: Connection, positions: Sequence[int]) -> list[JournalRecord]:
         found = self._segments(connection, positions)
@@ -202,15 +213,20 @@ class SqlJournal:
         for data in connection.execute(query).scalars():
             yield from unpack_segment(bytes(data))
 
-    def _give_back(self) -> None:
-        """Return pages that nothing uses any more to the file system, some at a time."""
-        with away_as_unavailable(), self._engine.connect() as connection:
-            raw = connection.connection.dbapi_connection
-            assert raw is not None
-            cursor = raw.cursor()
-            cursor.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
-            cursor.fetchall()
-            cursor.close()
+    def _give_back(self, pages: int) -> None:
+        """Return so many pages that nothing uses any more to the file system."""
+        script = f"PRAGMA incremental_vacuum({pages});"
+        if pages == ALL_PAGES:
+            script += "PRAGMA wal_checkpoint(TRUNCATE);"
+        try:
+            with self._engine.connect() as connection:
+                raw = connection.connection.dbapi_connection
+                assert raw is not None
+                # Not `execute`: it takes one step of a statement without columns, and each step gives one page back.
+                raw.executescript(script)
+        except (sqlite3.Error, DatabaseError) as error:
+            # The commit before this is done: pages can be given back another time.
+            logger.warning("journal cannot give pages back now", why=str(error))
 
 
 def _in_order(records: list[JournalRecord]) -> list[JournalRecord]:
@@ -227,6 +243,7 @@ def _open_file(path: Path) -> Engine:
     def configure(connection: Any, record: object) -> None:
         # Only an empty file can be told to give pages back later.
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
 
     configure_sqlite(engine, read_only=False)
     return engine
