@@ -98,10 +98,11 @@ def scope() -> Scope:
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_bomb_ends_with_an_error(name: str, scope: Scope) -> None:
-    before, started = _megabytes(), time.monotonic()
+    # Of this thread alone: the machine may be busy with others.
+    before, started = _megabytes(), time.thread_time()
     with pytest.raises(TemplateError) as refused:
         render(BOMBS[name], scope)
-    assert time.monotonic() - started < SECONDS
+    assert time.thread_time() - started < SECONDS
     assert _megabytes() - before < MEGABYTES
     assert "MemoryError" not in str(refused.value)
 
