@@ -100,35 +100,17 @@ class SqlWriter:
     def _insert(self, connection: Connection, inserts: list[Numbered], results: list[WriteResult]) -> None:
         if not inserts:
             return
-        plain = [write for _, write in inserts if write.idempotency_key is None]
-        if plain:
-            connection.execute(self._insert_execution, [_execution_row(write) for write in plain])
-        inserted = list(plain)
-        for place, write in inserts:
-            if write.idempotency_key is not None:
-                results[place] = self._insert_once(connection, write)
-                if results[place].existing_id is None:
-                    inserted.append(write)
-        rows = [
+        rows = [_execution_row(write) for _, write in inserts]
+        if connection.execute(self._insert_execution, rows).rowcount != len(rows):
+            _refuse_used_keys(connection, inserts, results)
+        pairs = [
             {"execution_id": write.execution_id, "pair": digest(key, value)}
-            for write in inserted
+            for place, write in inserts
+            if results[place].applied
             for key, value in write.labels.items()
         ]
-        if rows:
-            connection.execute(self._insert_label, rows)
-
-    def _insert_once(self, connection: Connection, write: InsertExecution) -> WriteResult:
-        """Insert unless the user's idempotency key was used before."""
-        row = _execution_row(write)
-        connection.execute(self._insert_execution, row)
-        holder = connection.execute(
-            select(executions.c.execution_id, executions.c.request_hash).where(
-                executions.c.idempotency_key == row["idempotency_key"]
-            )
-        ).first()
-        if holder is None or holder.execution_id == write.execution_id:
-            return APPLIED
-        return WriteResult(applied=False, existing_id=holder.execution_id, existing_hash=holder.request_hash)
+        if pairs:
+            connection.execute(self._insert_label, pairs)
 
     def _save(self, connection: Connection, saves: list[Numbered], results: list[WriteResult]) -> None:
         if not saves:
@@ -180,6 +162,20 @@ def _rounds(writes: Sequence[Write]) -> list[list[Numbered]]:
 
 def _of(round_: list[Numbered], kind: type[Write]) -> list[Numbered]:
     return [each for each in round_ if type(each[1]) is kind]
+
+
+def _refuse_used_keys(connection: Connection, inserts: list[Numbered], results: list[WriteResult]) -> None:
+    """Say whose the idempotency keys are that were used before; an insert that is repeated finds its own."""
+    keys = {place: key for place, write in inserts if (key := _key(write)) is not None}
+    holders: dict[str, Any] = {}
+    for some in in_chunks(keys.values()):
+        columns = (executions.c.idempotency_key, executions.c.execution_id, executions.c.request_hash)
+        query = select(*columns).where(executions.c.idempotency_key.in_(some))
+        holders.update((row.idempotency_key, row) for row in connection.execute(query))
+    for place, write in inserts:
+        holder = holders.get(keys.get(place, ""))
+        if holder is not None and holder.execution_id != write.execution_id:
+            results[place] = WriteResult(False, holder.execution_id, holder.request_hash)
 
 
 def _claim(connection: Connection, claims: list[Numbered], results: list[WriteResult]) -> None:

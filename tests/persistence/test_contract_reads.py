@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +35,7 @@ from tests.persistence.writes import (
     put,
 )
 
-LONGEST = "".join(chr(0x1F300 + (7 * each) % 700) for each in range(500))
+LONGEST = "".join(random.Random(7).choices([chr(code) for code in range(0x20000, 0x2A000)], k=500))
 """As long as a label may be on either side, of characters that take the most bytes."""
 
 
