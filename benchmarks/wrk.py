@@ -55,10 +55,11 @@ async def load(url: str, paths: Path, *, connections: int, seconds: int) -> Load
         stderr=asyncio.subprocess.STDOUT,
     )
     output, _ = await process.communicate()
-    return _parse(output.decode())
+    return read_output(output.decode())
 
 
-def _parse(output: str) -> Load:
+def read_output(output: str) -> Load:
+    """Read what wrk printed; WrkFailed if anything it asked for was refused."""
     rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
     latencies = {int(percent): float(value) * UNITS[unit] for percent, value, unit in LATENCY.findall(output)}
     refused = re.search(r"Non-2xx or 3xx responses.*|Socket errors.*", output)
