@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tests.scenarios.conftest import Open
 from tests.scenarios.documents import book
 from tests.scenarios.fake_model import FINE, FakeModel, Reply
 from tests.scenarios.unreachable_store import UnreachableStore
-from tests.scenarios.worker import ADA
+from tests.scenarios.worker import ADA, PATIENCE
 
 
 def refuse_chapter_1(model: FakeModel) -> None:
@@ -34,9 +36,9 @@ async def test_failure_while_it_is_away_keeps_its_own_error_and_is_saved_once_it
         1,
     )
     assert failed["checkpoint"] == {"saved": False, "failed_at_node": "chapters", "completed_nodes": ["outline"]}
+    await asyncio.to_thread(store.refused.wait, PATIENCE)
     store.come_back()
     saved = await worker.rest(execution_id)
-    assert store.refused >= 1
     assert saved["checkpoint"]["saved"] is True
     assert saved["error"] == failed["error"]
     assert (await worker.checkpoint(execution_id))["failed_node"] == "chapters"
@@ -55,6 +57,7 @@ async def test_completion_while_it_is_away_is_shown_and_stored_once_it_is_back(
     completed = await worker.until_status(execution_id, "completed")
     # It stays in memory for as long as it is nowhere else.
     assert (completed["source"], completed["result"]) == ("memory", "a fine text / a fine text / a fine text")
+    await asyncio.to_thread(store.refused.wait, PATIENCE)
     store.come_back()
     stored = await worker.evicted(execution_id)
     assert (stored["status"], stored["result"]) == ("completed", completed["result"])
@@ -104,6 +107,7 @@ async def test_resume_of_what_could_not_be_saved_goes_on_from_memory(opened: Ope
     store.go_away()
     held.set()
     await worker.until_status(execution_id, "failed")
+    await asyncio.to_thread(store.refused.wait, PATIENCE)
     store.come_back()
     await worker.resume(execution_id)
     payload = await worker.rest(execution_id)

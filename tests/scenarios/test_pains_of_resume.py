@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from offbook.nodes.context import NodeContext
@@ -11,7 +13,7 @@ from tests.scenarios.conftest import Close, Open
 from tests.scenarios.documents import book, llm, output, python, template, workflow
 from tests.scenarios.fake_model import FINE, FakeModel, Reply
 from tests.scenarios.unreachable_store import UnreachableStore
-from tests.scenarios.worker import ADA, Worker
+from tests.scenarios.worker import ADA, PATIENCE, Worker
 
 from_memory_and_database = pytest.mark.parametrize("new_worker", [False, True], ids=["memory", "database"])
 
@@ -148,6 +150,7 @@ async def test_pain_13_error_of_the_run_is_not_masked_by_that_of_the_database(op
     assert (failed["error"]["type"], failed["error"]["node_id"]) == ("invalid_key", "a")
     assert "this key has expired" in failed["error"]["message"]
     assert failed["checkpoint"] == {"saved": False, "failed_at_node": "a", "completed_nodes": ["before"]}
+    await asyncio.to_thread(store.refused.wait, PATIENCE)
     store.come_back()
     saved = await worker.rest(execution_id)
     assert saved["error"] == failed["error"]

@@ -16,8 +16,8 @@ class UnreachableStore(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self._away = threading.Event()
-        self.refused = 0
-        """Transactions that came while it was away."""
+        self.refused = threading.Event()
+        """Set once a transaction has come while it was away."""
 
     def go_away(self) -> None:
         """Refuse every transaction that writes, from now on."""
@@ -28,7 +28,7 @@ class UnreachableStore(MemoryStore):
 
     def commit(self, writes: Sequence[Write]) -> list[WriteResult]:
         if self._away.is_set():
-            self.refused += 1
+            self.refused.set()
         self._check()
         return super().commit(writes)
 
