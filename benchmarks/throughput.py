@@ -1,7 +1,8 @@
 """Executions a second: ten nodes in a line that return 1 KB, a hundred executions at once.
 
 The floor beside it is what no engine can beat: asyncio tasks that do the same steps and store one row each, in
-groups. The process is tuned as `offbook serve` tunes itself.
+groups. The engine is embedded here: of what `offbook serve` does to its interpreter only the garbage collector is
+tuned, unless `--tuned` says otherwise. The switch interval of `serve` buys a quick status for a tenth of this.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from benchmarks.report import Result, print_result, spread
 from benchmarks.sitting import note, options, run
 from benchmarks.workloads import KILOBYTE, STEPS, calls, line, registry
-from offbook.cli.tuning import tune_process
+from offbook.cli.tuning import tune_collector, tune_process
 from offbook.engine import Engine
 from offbook.settings import EngineSettings
 
@@ -28,6 +29,11 @@ AT_ONCE = 100
 TARGETS = {"exit": 2000.0, "async": 1500.0, "sync": 600.0}
 """Executions a second on SQLite; half of that on PostgreSQL."""
 SECONDS_TARGET = 0.06
+TUNING: dict[str, Callable[[], None]] = {
+    "serve": tune_process,
+    "collector": tune_collector,
+    "nothing": lambda: None,
+}
 
 StartOne = Callable[[], Awaitable[None]]
 
@@ -119,7 +125,7 @@ def _insert(database: sqlite3.Connection, rows: list[tuple[str, str]]) -> None:
     database.execute("COMMIT")
 
 
-async def compare(durability: str, database: str | None, *, rounds: int, executions: int) -> Result:
+async def compare(durability: str, database: str | None, tuned: str, *, rounds: int, executions: int) -> Result:
     """Measure engine and floor in turns."""
     ours: list[Round] = []
     bare: list[Round] = []
@@ -127,7 +133,7 @@ async def compare(durability: str, database: str | None, *, rounds: int, executi
         async with AsyncExitStack() as stack:
             start_one = await stack.enter_async_context(prepare_engine(Path(folder), durability, database))
             start_bare = await stack.enter_async_context(prepare_floor(Path(folder)))
-            tune_process()
+            TUNING[tuned]()
             await measure(start_one, executions // 4)
             for number in range(1, rounds + 1):
                 ours.append(await measure(start_one, executions))
@@ -144,6 +150,7 @@ async def compare(durability: str, database: str | None, *, rounds: int, executi
         baseline={"asyncio tasks with one grouped SQLite row": floor},
         details={
             "durability": durability,
+            "tuned": tuned,
             "database": "sqlite" if database is None else "postgresql",
             "executions_per_second": per_second,
             "of_the_floor": round(per_second["median"] / floor["median"], 3),
@@ -158,10 +165,11 @@ def main() -> None:
     parser = options(__doc__, rounds=7)
     parser.add_argument("--durability", choices=sorted(TARGETS), default="exit")
     parser.add_argument("--database", default="sqlite", help="`sqlite`, in a new folder, or the URL of a database")
+    parser.add_argument("--tuned", choices=sorted(TUNING), default="collector", help="what of the interpreter is")
     given = parser.parse_args()
     database = None if given.database == "sqlite" else given.database
     rounds, executions = (2, 500) if given.quick else (given.rounds, 3000)
-    result = run(compare(given.durability, database, rounds=rounds, executions=executions))
+    result = run(compare(given.durability, database, given.tuned, rounds=rounds, executions=executions))
     print_result(result, as_json=given.json)
 
 

@@ -14,8 +14,6 @@ SWITCH_INTERVAL = 0.0002
 COLLECTOR_THRESHOLDS = (10_000, 20, 20)
 """Python's own (700, 10, 10) look at every live execution several times a second, and the loop stands still for
 it: a tenth of a second at 10,000. Executions hold no cycles: they are freed at once without the collector."""
-
-
 LONGEST_RECOVERY = 60.0
 """Seconds that the collector keeps still at most while executions are recovered."""
 
@@ -23,8 +21,14 @@ LONGEST_RECOVERY = 60.0
 def tune_process() -> None:
     """Keep the control loop quick beside busy threads and among many executions; for once, when all is imported."""
     sys.setswitchinterval(SWITCH_INTERVAL)
+    tune_collector()
+
+
+def tune_collector() -> None:
+    """Have the garbage collector look rarely, and not at what is there now: it stays."""
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
-    _let_stay()
+    gc.collect()
+    gc.freeze()
 
 
 async def keep_collector_still(recovered: Awaitable[None]) -> None:
@@ -38,9 +42,3 @@ async def keep_collector_still(recovered: Awaitable[None]) -> None:
     finally:
         gc.freeze()
         gc.enable()
-
-
-def _let_stay() -> None:
-    """What is there now stays: nobody need look at it again."""
-    gc.collect()
-    gc.freeze()
