@@ -82,6 +82,9 @@ class WorkerRecovery:
             run, folded = rebuild(stored, self._catalogue.restore(stored.document, stored.fingerprint), records)
         except OffbookError as error:
             return ExecutionLoaded(execution_id, None, error, records=last)
+        except Exception as fault:  # noqa: BLE001 - told for this execution, which must not keep the others waiting
+            logger.opt(exception=fault).error("execution cannot be rebuilt", execution_id=execution_id)
+            return ExecutionLoaded(execution_id, None, fault, records=last)
         if folded.broken_at is not None:
             logger.error(
                 "journal breaks off, what came after is done again",

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import orjson
 from loguru import logger
 from sqlalchemy import (
     URL,
@@ -38,7 +37,7 @@ from sqlalchemy.exc import DatabaseError
 
 from offbook.persistence.databases import away_as_unavailable, configure_sqlite, database_url, open_writer
 from offbook.persistence.journal_salvage import quarantine, salvage
-from offbook.persistence.journal_segments import SegmentIndex, pack_segment, unpack_segment
+from offbook.persistence.journal_segments import SegmentIndex, SegmentTorn, pack_segment, unpack_segment
 from offbook.workflows.errors import StorageUnavailable
 from offbook.workflows.records import JournalRecord
 
@@ -88,7 +87,10 @@ class SqlJournal:
     @classmethod
     def in_folder(cls, folder: Path, worker_id: str) -> Self:
         """Open `journal.db` in a data folder; one that is corrupt is put aside, and what can be read of it kept."""
-        path = folder / "journal.db"
+        return cls._in_file(folder / "journal.db", worker_id)
+
+    @classmethod
+    def _in_file(cls, path: Path, worker_id: str) -> Self:
         kept: list[JournalRecord] = []
         fault = _fault_of(path)
         if fault is not None:
@@ -113,10 +115,8 @@ class SqlJournal:
         """Open a journal in a database that other workers may use too."""
         parsed = database_url(url)
         if parsed.get_backend_name() == "sqlite":
-            path = Path(str(parsed.database))
-            journal = cls(_open_file(path), worker_id, path)
-        else:
-            journal = cls(open_writer(parsed), worker_id)
+            return cls._in_file(Path(str(parsed.database)), worker_id)
+        journal = cls(open_writer(parsed), worker_id)
         journal._begin()
         return journal
 
@@ -190,7 +190,7 @@ class SqlJournal:
                 )
                 for row in connection.execute(query):
                     data = bytes(row.data)
-                    records = unpack_segment(data)
+                    records = _readable(row.position, data)
                     self._index.add(row.position, records, len(data), leftover=True)
                     self._take_leftovers(records)
 
@@ -207,11 +207,11 @@ class SqlJournal:
             return [record for record in found if self._index.needs(record)]
 
     def _segments(self, connection: Connection, positions: Sequence[int]) -> Iterator[JournalRecord]:
-        query = select(segments.c.data).where(
+        query = select(segments.c.position, segments.c.data).where(
             segments.c.worker_id == self._worker_id, segments.c.position.in_(positions)
         )
-        for data in connection.execute(query).scalars():
-            yield from unpack_segment(bytes(data))
+        for row in connection.execute(query):
+            yield from _readable(row.position, bytes(row.data))
 
     def _give_back(self, pages: int) -> None:
         """Return so many pages that nothing uses any more to the file system."""
@@ -227,6 +227,15 @@ class SqlJournal:
         except (sqlite3.Error, DatabaseError) as error:
             # The commit before this is done: pages can be given back another time.
             logger.warning("journal cannot give pages back now", why=str(error))
+
+
+def _readable(position: int, data: bytes) -> list[JournalRecord]:
+    """Return the records of a segment; none if it is torn, which is said."""
+    try:
+        return unpack_segment(data)
+    except SegmentTorn as torn:
+        logger.error("journal segment is lost", position=position, why=str(torn))
+        return []
 
 
 def _in_order(records: list[JournalRecord]) -> list[JournalRecord]:
@@ -264,7 +273,7 @@ def _fault_of(path: Path) -> str | None:
                 for data in connection.execute(select(segments.c.data)).scalars():
                     unpack_segment(bytes(data))
             return None
-    except orjson.JSONDecodeError as error:
+    except SegmentTorn as error:
         return f"a segment cannot be read: {error}"
     except DatabaseError as error:
         text = str(error.orig)

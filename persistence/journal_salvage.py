@@ -6,9 +6,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-import orjson
-
-from offbook.persistence.journal_segments import unpack_segment
+from offbook.persistence.journal_segments import SegmentTorn, unpack_segment
 from offbook.workflows.records import JournalRecord
 
 _SIDES = ("-wal", "-shm")
@@ -41,7 +39,7 @@ def _read(path: Path, order: str, found: dict[int, list[JournalRecord]]) -> None
         query = f"SELECT position, data FROM journal_segments ORDER BY rowid {order}"
         for position, data in connection.execute(query):
             found[position] = unpack_segment(bytes(data))
-    except (sqlite3.DatabaseError, orjson.JSONDecodeError, TypeError):
+    except (sqlite3.DatabaseError, SegmentTorn, TypeError):
         # The end of what is readable; how far it was is what the caller reports.
         return
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,15 +18,26 @@ COMPACT_BYTES = 16 * 1024 * 1024
 """Bytes of segments that one commit writes together at most."""
 
 
+CHECKSUM_BYTES = 4
+
+
+class SegmentTorn(ValueError):
+    """A segment is not as it was written."""
+
+
 def pack_segment(records: Sequence[JournalRecord]) -> bytes:
-    """Write records as one segment."""
-    return orjson.dumps([[r.execution_id, r.seq, orjson.Fragment(r.data)] for r in records])
+    """Write records as one segment, with a checksum: SQLite itself has none for what has left its log."""
+    body = orjson.dumps([[r.execution_id, r.seq, orjson.Fragment(r.data)] for r in records])
+    return zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big") + body
 
 
 def unpack_segment(data: bytes) -> list[JournalRecord]:
-    """Read a segment; orjson.JSONDecodeError if it is none."""
+    """Read a segment; SegmentTorn if it is not as it was written."""
+    body = data[CHECKSUM_BYTES:]
+    if zlib.crc32(body) != int.from_bytes(data[:CHECKSUM_BYTES], "big"):
+        raise SegmentTorn("its checksum is another one")
     return [
-        JournalRecord(execution_id, seq, orjson.dumps(message)) for execution_id, seq, message in orjson.loads(data)
+        JournalRecord(execution_id, seq, orjson.dumps(message)) for execution_id, seq, message in orjson.loads(body)
     ]
 
 
@@ -61,6 +73,8 @@ class SegmentIndex:
         """How many executions need each segment."""
         self._sizes: dict[int, int] = {}
         self._leftover: set[int] = set()
+        self._unreadable: list[int] = []
+        """Segments that nothing can be read from; the next commit drops them."""
         self._forgotten: dict[str, int] = {}
         """Up to where records are not needed that lie in segments others need."""
         self._next = 1
@@ -89,10 +103,12 @@ class SegmentIndex:
                 if place.last_seq <= through:
                     released[position] = released.get(position, 0) + 1
         doomed = [position for position, count in released.items() if count == self._live[position]]
+        doomed += self._unreadable
         return Change(self._next, records, forget, doomed, self._to_compact(set(doomed)))
 
     def apply(self, change: Change) -> None:
         """Note what a commit has done."""
+        self._unreadable = []
         for execution_id, through in change.forget.items():
             self._release(execution_id, through)
         for position in (*change.doomed, *change.compacted):
@@ -122,6 +138,8 @@ class SegmentIndex:
         self._next = max(self._next, position + 2)
         if leftover:
             self._leftover.add(position)
+        if not records:
+            self._unreadable.append(position)
 
     def _release(self, execution_id: str, through: int) -> None:
         places = self._places.get(execution_id)

@@ -70,7 +70,7 @@ def decode(record: bytes) -> RunMessage:
         name, fields = orjson.loads(record)
         kind = _KINDS[name]
         return cast("RunMessage", kind(**_restored(fields)))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RecordUnreadable(f"{type(error).__name__}: {error}") from None
 
 

@@ -6,13 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from offbook.workflows.checkpoint import base_run
-from offbook.workflows.errors import IllegalTransition, NotResumable, StaleMessage
+from offbook.workflows.errors import IllegalTransition, NotResumable, OffbookError, StaleMessage
 from offbook.workflows.message_codec import RecordUnreadable, decode
 from offbook.workflows.messages import ResumeRequested, SignalReceived
 from offbook.workflows.plan import Plan
 from offbook.workflows.records import JournalRecord, StoredExecution
 from offbook.workflows.run import Run
 from offbook.workflows.states import ExecutionStatus
+
+
+class RecordSenseless(OffbookError):
+    """A record can be read, and means nothing to its run: no version of ours wrote it for this workflow."""
+
+    def __init__(self, seq: int, detail: str) -> None:
+        self.seq = seq
+        super().__init__(f"record {seq} means nothing to its execution: {detail}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +37,13 @@ class Folded:
 def rebuild(stored: StoredExecution, plan: Plan, records: Sequence[JournalRecord]) -> tuple[Run, Folded]:
     """Build the run that a stored execution had become when its process went away: live, unless it was at rest."""
     run = base_run(stored, plan)
-    folded = fold(run, records)
+    try:
+        folded = fold(run, records)
+    except RecordSenseless as senseless:
+        # What it did to the run before it failed is not known: those before it, over a fresh one.
+        run = base_run(stored, plan)
+        before = fold(run, [record for record in records if record.seq < senseless.seq])
+        folded = Folded(before.applied, before.refused, senseless.seq)
     if not run.status.at_rest:
         run.status = ExecutionStatus.RECOVERING
     return run, folded
@@ -42,7 +56,10 @@ def claimed_epoch(stored: StoredExecution, run: Run) -> int:
 
 
 def fold(run: Run, records: Sequence[JournalRecord]) -> Folded:
-    """Apply what was recorded after the state that this run was loaded with; effects are dropped."""
+    """Apply what was recorded after the state that this run was loaded with; effects are dropped.
+
+    RecordSenseless for a record after which the run is not to be used.
+    """
     applied = refused = 0
     for record in records:
         if record.seq <= run.journal_seq:
@@ -68,4 +85,6 @@ def fold(run: Run, records: Sequence[JournalRecord]) -> Folded:
             refused += 1
         except (StaleMessage, NotResumable):
             refused += 1
+        except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
+            raise RecordSenseless(record.seq, f"{type(error).__name__}: {error}") from error
     return Folded(applied, refused, None)
