@@ -21,7 +21,7 @@ class DeadLetters:
         return sum(self._counts.values())
 
     def add(self, at: float, reason: str, execution_id: str, detail: str) -> None:
-        """Note a letter: `reason` is one of few words (`stale`, `stale-write`, `poison`, `nobody`)."""
+        """Note a letter: `reason` is one of few words (`stale`, `stale-write`, `nobody`, `unrecoverable`)."""
         self._counts[reason] += 1
         self._latest.append((at, reason, execution_id, detail[:300]))
 
