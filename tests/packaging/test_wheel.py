@@ -146,5 +146,5 @@ def test_installed_module_is_not_led_astray_by_the_folder_it_runs_in(installed: 
 
 def test_installed_demo_finds_its_example_and_serves_it(installed: Installed) -> None:
     told = installed.run("offbook", "demo", "--provider", "scripted", "--data-dir", "demo", "--output", "book")
-    assert "chapter 1 is word for word the one that was kept" in told
+    assert "kept, word for word" in told
     assert list((installed.folder / "book").rglob("*.html"))
