@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tests.scenarios.conftest import Open
 from tests.scenarios.documents import book, llm, workflow
 from tests.scenarios.fake_model import FINE, FakeModel, Reply
-from tests.scenarios.worker import ADA, Worker
+from tests.scenarios.worker import ADA
 
 
 def asking(prompt: str) -> dict[str, object]:
@@ -86,21 +88,10 @@ async def test_calls_at_once_are_bounded_over_all_executions(opened: Open, model
     worker = await opened(providers=model.providers, max_calls=3)
     model.reply = lambda asked: Reply(hangs=True)
     ids = [await worker.start(book()) for _ in range(8)]
+    await worker.until_figures(live_calls=3, queued_calls=5)
     await model.until(lambda: model.under_way == 3)
-    figures = await worker.figures()
-    assert (figures["live_calls"], figures["queued_calls"]) == (3, 5)
-    await cancel_all(worker, ids)
-    assert len(model.asked) <= 8
-    assert model.under_way == 0 or await hung_up(model)
-
-
-async def cancel_all(worker: Worker, ids: list[str]) -> None:
-    for execution_id in ids:
-        await worker.command(execution_id, "cancel")
+    assert len(model.asked) == 3
+    await asyncio.gather(*(worker.command(execution_id, "cancel") for execution_id in ids))
     for execution_id in ids:
         assert (await worker.rest(execution_id))["status"] == "cancelled"
-
-
-async def hung_up(model: FakeModel) -> bool:
-    await model.until(lambda: model.under_way == 0)
-    return True
+    await worker.until_figures(live_calls=0, queued_calls=0)

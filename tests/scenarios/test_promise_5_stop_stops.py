@@ -102,7 +102,7 @@ async def test_plain_function_is_abandoned_counted_and_its_late_result_refused(
     assert (cancelled["status"], (await worker.figures())["abandoned"]) == ("cancelled", 1)
     assert cancelled["node_results"]["a"]["partial_output"] == "in vain"
     released.set()
-    await worker.until_nothing_is_abandoned()
+    await worker.until_figures(abandoned=0)
     assert await worker.status(execution_id) == cancelled
 
 
@@ -115,7 +115,7 @@ async def test_coroutine_that_does_not_let_itself_be_cancelled_is_abandoned(
     cancelled = await worker.rest(execution_id)
     assert (cancelled["status"], (await worker.figures())["abandoned"]) == ("cancelled", 1)
     released.set()
-    await worker.until_nothing_is_abandoned()
+    await worker.until_figures(abandoned=0)
     assert await worker.status(execution_id) == cancelled
 
 
@@ -137,7 +137,7 @@ async def test_late_result_of_an_abandoned_attempt_is_not_taken_for_that_of_the_
     assert await worker.resume(execution_id) == 2
     await worker.until(execution_id, lambda payload: payload["progress"]["percent"] > 0)
     first_may_end.set()
-    await worker.until_nothing_is_abandoned()
+    await worker.until_figures(abandoned=0)
     assert (await worker.status(execution_id))["status"] == "running"
     second_may_end.set()
     payload = await worker.rest(execution_id)

@@ -35,10 +35,13 @@ def holding(**restart: object) -> JsonObject:
 
 
 async def crash(worker: Worker, execution_id: str, *, epoch: int) -> None:
-    """Crash an execution's actor once its node runs in this epoch."""
-    await worker.until(
-        execution_id, lambda payload: payload["epoch"] == epoch and payload["progress"]["current"] == ["hold"]
-    )
+    """Crash an execution's actor once its node runs in this epoch, and has said so once."""
+
+    def running(payload: JsonObject) -> bool:
+        hold: JsonObject = payload["node_results"]["hold"]
+        return bool(payload["epoch"] == epoch and hold["status"] == "running" and hold.get("fraction") == 0.5)
+
+    await worker.until(execution_id, running)
     worker.crash(execution_id)
 
 

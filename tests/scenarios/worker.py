@@ -135,10 +135,10 @@ class Worker:
         """Wait until an execution whose actor crashed has an actor again: `rest` asks it, however long that takes."""
         await self.engine.wait(execution_id, PATIENCE)
 
-    async def until_nothing_is_abandoned(self) -> None:
-        """Wait until every call that was given up has returned. Nobody is told of it, so this asks."""
+    async def until_figures(self, **wanted: int) -> None:
+        """Wait until the worker counts so many of each. Nobody is told of figures, so this asks."""
         async with asyncio.timeout(PATIENCE):
-            while (await self.figures())["abandoned"]:
+            while not wanted.items() <= (await self.figures()).items():
                 pass
 
     def crash(self, execution_id: str) -> None:
