@@ -37,7 +37,7 @@ def _loop_actors_are_noted() -> Iterator[None]:
         _launched.add(actor)
         start(actor)
 
-    LoopActor._start_actor_loop = noted  # type: ignore[method-assign]
+    LoopActor._start_actor_loop = noted  # type: ignore[method-assign, assignment]
     yield
     LoopActor._start_actor_loop = start  # type: ignore[method-assign]
 
