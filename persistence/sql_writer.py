@@ -138,8 +138,8 @@ class SqlWriter:
 def _rounds(writes: Sequence[Write]) -> list[list[Numbered]]:
     """Part a batch so that in each part no execution comes twice; writes of one execution keep their order.
 
-    Executions know nothing of each other, but for idempotency keys: one that is deleted gives its key free for
-    those that come after it and for no other. Within a round inserts go before deletes.
+    Executions know nothing of each other, but for idempotency keys: the first that brings one has it, and gives it
+    free for those that come after its delete and for no other. Within a round inserts go before deletes.
     """
     seen: dict[str, int] = {}
     rounds: list[list[Numbered]] = []
@@ -148,8 +148,7 @@ def _rounds(writes: Sequence[Write]) -> list[list[Numbered]]:
         key = write.fingerprint if isinstance(write, PutWorkflow) else write.execution_id
         at = seen.get(key, 0)
         if isinstance(write, InsertExecution) and write.idempotency_key is not None:
-            at = max(at, after_deletes)
-            after_keys = max(after_keys, at)
+            at = after_keys = max(at, after_keys, after_deletes)
         elif isinstance(write, DeleteExecution):
             at = max(at, after_keys)
             after_deletes = max(after_deletes, at + 1)

@@ -131,6 +131,11 @@ def test_of_two_with_one_key_in_a_batch_the_first_is_inserted(
     assert store.reader.load(id_of(1)) is None
 
 
+def test_first_with_a_key_has_it_also_if_it_is_not_its_first_write(store: ExecutionStore) -> None:
+    results = store.writer.commit([claim(2, 2), keyed(2), keyed(1)])
+    assert results == [REFUSED, APPLIED, WriteResult(False, id_of(2), "r")]
+
+
 def test_key_of_another_user_is_another_key(store: ExecutionStore) -> None:
     writes: list[Write] = [keyed(1, ADA), keyed(2, BOB), keyed(3, None), keyed(4, ADA, key="K")]
     assert store.writer.commit(writes) == [APPLIED] * 4
