@@ -11,6 +11,7 @@ import pytest
 from offbook.engine import Engine
 from offbook.nodes.registry import NodeRegistry
 from offbook.persistence.memory_store import MemoryStore
+from offbook.workflows.caller import OPERATOR
 from tests.scenarios.conftest import Close, Open
 from tests.scenarios.documents import approval, book, line, output, workflow
 from tests.scenarios.fake_model import Asked, FakeModel, Reply
@@ -68,8 +69,11 @@ async def test_pain_09_execution_of_ten_hours_is_fine() -> None:
     asks = workflow(approval("ok"), output("result", "{{ nodes.ok.output }}", needs=["ok"]))
     async with Engine(store=MemoryStore(), registry=NodeRegistry.with_builtins(clock=clock), clock=clock) as engine:
         execution_id = await engine.start(asks, user="ada")
-        while (await engine.status(execution_id))["status"] != "waiting":
-            await asyncio.sleep(0)
+        status = await engine.status(execution_id)
+        while status["status"] != "waiting":
+            since = status["revision"]
+            await engine.service.status(execution_id, caller=OPERATOR, since=since, wait=PATIENCE)
+            status = await engine.status(execution_id)
         ahead = 36_000.0
         # Another execution has the supervisor do its rounds meanwhile.
         await engine.wait(await engine.start(line(3), user="ada"), PATIENCE)
@@ -93,10 +97,12 @@ async def test_pain_10_failed_execution_gives_its_place_to_the_next(opened: Open
 async def test_pain_11_resumes_leak_no_place(opened: Open, model: FakeModel) -> None:
     """ "Worker at maximum capacity" with nothing running: slots leaked after each resume."""
     worker = await opened(providers=model.providers, max_live=1, max_queued=0)
-    for number in range(1, 4):
-        model.reply = lambda asked, number=number: (
-            Reply(status=401, error="no") if (asked.prompt, asked.number) == ("outline", 2 * number - 1) else Reply()
-        )
+
+    def refuses_every_other_outline(asked: Asked) -> Reply:
+        return Reply(status=401, error="no") if asked.prompt == "outline" and asked.number % 2 else Reply()
+
+    model.reply = refuses_every_other_outline
+    for _ in range(3):
         execution_id = await worker.start(book())
         assert (await worker.rest(execution_id))["status"] == "failed"
         await worker.resume(execution_id)
