@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 from offbook.workflows.caller import Caller
 from offbook.workflows.errors import Problem
@@ -17,6 +18,16 @@ class StatusAnswer(Protocol):
 
     @property
     def revision(self) -> int: ...
+
+
+class PendingAnswer(Protocol):
+    """A StatusAnswer that is there now or soon, or an answer of another kind, or an error."""
+
+    def add_done_callback(self, function: Callable[[Any], None], /) -> None:
+        """Call a function with this once it is there."""
+        ...
+
+    def get(self, *, timeout: float | None = None) -> object: ...
 
 
 class Service(Protocol):
@@ -88,3 +99,12 @@ class Service(Protocol):
     async def health(self) -> JsonObject: ...
 
     async def ready(self) -> tuple[bool, JsonObject]: ...
+
+
+@runtime_checkable
+class LiveService(Service, Protocol):
+    """A service that can have executions in memory answer at once."""
+
+    def live_status(self, execution_id: str, caller: Caller) -> PendingAnswer | None:
+        """Ask a live execution of the caller's for its status; None if there is none: `status` says more."""
+        ...
