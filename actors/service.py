@@ -80,7 +80,6 @@ RESTART_POLL = 0.02
 MAX_PAGE = 500
 FINGERPRINT_LENGTH = 64
 IDS_AT_ONCE = 256
-STATUS = GetStatus()
 
 
 class ExecutionService:
@@ -195,15 +194,6 @@ class ExecutionService:
             raise StatusUnavailable(execution_id, ASK_TIMEOUT) from None
         assert isinstance(answer, StatusAnswer)
         return answer
-
-    def live_status(self, execution_id: str, caller: Caller) -> LoopFuture | None:
-        """Ask the actor of a live execution of the caller's; None if there is none: `status` says more."""
-        entry = self._directory.find(execution_id)
-        if entry is None or entry.ref is None or not (caller.is_operator or caller.may_see(entry.user_id)):
-            return None
-        asked = entry.ref.ask(STATUS, block=False)
-        assert isinstance(asked, LoopFuture)
-        return asked
 
     async def _wait_for_change(self, ref: ActorRef[Any], since: int, seconds: float) -> None:
         try:

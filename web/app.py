@@ -6,14 +6,10 @@ from aiohttp import web
 
 from offbook.web.executions import ExecutionRoutes
 from offbook.web.gate import SAFE_METHODS, build_gate, cors_signal, seen_through
-from offbook.web.lane import StatusLane
 from offbook.web.operations import OperationRoutes
-from offbook.web.service import LiveService, Service
+from offbook.web.service import Service
 from offbook.web.settings import WebSettings
 from offbook.web.workflows import WorkflowRoutes
-
-STATUS_LANE: web.AppKey[StatusLane] = web.AppKey("status lane", StatusLane)
-"""Where `serve_app` finds the short way to a status, if an application has one."""
 
 
 def create_app(service: Service, settings: WebSettings | None = None) -> web.Application:
@@ -28,8 +24,6 @@ def create_app(service: Service, settings: WebSettings | None = None) -> web.App
     app.router.add_route("*", "/{path:.*}", gate(_no_such_route))
     if settings.cors_origins:
         app.on_response_prepare.append(cors_signal(settings))
-    elif isinstance(service, LiveService):
-        app[STATUS_LANE] = StatusLane(service, settings)
     return app
 
 

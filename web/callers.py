@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiohttp import web
-from multidict import MultiMapping, istr
+from multidict import istr
 
 from offbook.web.bodies import MAX_USER_LENGTH
 from offbook.web.errors import RequestRefused
@@ -15,15 +15,11 @@ TIER = istr("X-Offbook-Tier")
 
 
 def caller_of(request: web.Request) -> Caller:
-    """Return the caller of a request: see `caller_from`."""
-    return caller_from(request.headers)
-
-
-def caller_from(headers: MultiMapping[str]) -> Caller:
     """Return the caller that X-Offbook-User names; an operator if there is no such header.
 
     An empty or repeated header is refused: a proxy that could not tell who it was must not make an operator.
     """
+    headers = request.headers
     user_id = headers.get(USER)
     if user_id is None:
         return OPERATOR

@@ -34,8 +34,8 @@ CORS_MAX_AGE = "600"
 
 def build_gate(settings: WebSettings) -> Callable[[Handler], Handler]:
     """Build what is to be put around every handler; all that went through the same gate share its limit."""
-    host_allowed = host_check(settings)
-    authorized = token_check(settings.internal_token)
+    host_allowed = _host_check(settings)
+    authorized = _token_check(settings.internal_token)
     origins = frozenset(settings.cors_origins)
     limit = settings.max_concurrent_requests
     max_body_bytes = settings.max_body_bytes
@@ -113,11 +113,8 @@ def cors_signal(settings: WebSettings) -> Callable[[web.Request, web.StreamRespo
     return add_headers
 
 
-def host_check(settings: WebSettings) -> Callable[[str | None], bool]:
-    """Build what says whether a Host header names this server.
-
-    A page that resolves its own name to this server's address cannot choose the Host header it sends.
-    """
+def _host_check(settings: WebSettings) -> Callable[[str | None], bool]:
+    """A page that resolves its own name to this server's address cannot choose the Host header it sends."""
     names = LOOPBACK_NAMES | {name.lower() for name in settings.allowed_hosts}
     anything = "*" in names
 
@@ -154,8 +151,7 @@ def _check_origin(request: web.Request, origin: str, origins: frozenset[str]) ->
     return preflight
 
 
-def token_check(token: str | None) -> Callable[[Mapping[str, str]], bool] | None:
-    """Build what says whether headers carry the token; None if none is needed."""
+def _token_check(token: str | None) -> Callable[[Mapping[str, str]], bool] | None:
     if not token:
         return None
     expected = token.encode()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 from aiohttp import web
 
-from offbook.web.app import STATUS_LANE
 from offbook.workflows.errors import OffbookError
 
 SHUTDOWN_SECONDS = 1.0
@@ -42,20 +39,11 @@ async def serve_app(app: web.Application, host: str = "127.0.0.1", port: int = 0
     )
     await runner.setup()
     try:
-        usual = runner.server
-        assert usual is not None
-        lane = app.get(STATUS_LANE)
-        factory = usual if lane is None else partial(lane.connect, usual)
         try:
-            server = await asyncio.get_running_loop().create_server(factory, host, port, backlog=BACKLOG)
+            await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
         except OSError as error:
             raise CannotListen(host, port, error) from None
-        try:
-            yield url_of(host, _bound_port(server))
-        finally:
-            server.close()
-            if lane is not None:
-                lane.close()
+        yield url_of(host, _bound_port(runner))
     finally:
         await runner.cleanup()
 
@@ -66,9 +54,9 @@ def url_of(host: str, port: int) -> str:
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
-def _bound_port(server: asyncio.Server) -> int:
+def _bound_port(runner: web.AppRunner) -> int:
     """Of all the sockets a name was bound to, prefer the IPv4 one: with port 0 each has a port of its own."""
-    addresses = [each.getsockname() for each in server.sockets]
+    addresses = runner.addresses
     for address in addresses:
         try:
             socket.inet_pton(socket.AF_INET, address[0])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol
 
 from offbook.workflows.caller import Caller
 from offbook.workflows.errors import Problem
@@ -18,16 +17,6 @@ class StatusAnswer(Protocol):
 
     @property
     def revision(self) -> int: ...
-
-
-class PendingAnswer(Protocol):
-    """A StatusAnswer that is there now or soon, or an answer of another kind, or an error."""
-
-    def add_done_callback(self, function: Callable[[Any], None], /) -> None:
-        """Call a function with this once it is there."""
-        ...
-
-    def get(self, *, timeout: float | None = None) -> object: ...
 
 
 class Service(Protocol):
@@ -99,12 +88,3 @@ class Service(Protocol):
     async def health(self) -> JsonObject: ...
 
     async def ready(self) -> tuple[bool, JsonObject]: ...
-
-
-@runtime_checkable
-class LiveService(Service, Protocol):
-    """A service that can have executions in memory answer at once."""
-
-    def live_status(self, execution_id: str, caller: Caller) -> PendingAnswer | None:
-        """Ask a live execution of the caller's for its status; None if there is none: `status` says more."""
-        ...
