@@ -1,7 +1,7 @@
 # Targets for people. A machine needs Python 3.11 or later and nothing else: each target makes the virtual environment
 # and installs what it needs, once; a change of pyproject.toml has it installed again.
 
-.PHONY: demo test lint bench format clean
+.PHONY: demo test lint bench soak format clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -25,6 +25,7 @@ help:
 	@echo 'make lint    ruff, mypy, import-linter'
 	@echo 'make format  have ruff put the code in order'
 	@echo 'make bench   measure what docs/performance.md says (BENCHMARKS="status resume" for some)'
+	@echo 'make soak    the chaos, torn-write, leak and simulator tests for hours (SEEDS=1000000)'
 	@echo 'make clean   remove the environment and what was built'
 	@echo
 	@echo 'environment: $(VENV)'
@@ -48,6 +49,12 @@ format: $(VENV)/dev-installed
 
 bench: $(VENV)/dev-installed
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name --json || exit 1; done
+
+SEEDS ?= 1000000
+
+soak: $(VENV)/dev-installed
+	OFFBOOK_SOAK=1 $(BIN)/python -m pytest -q -s tests/chaos
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --start 1000
 
 clean:
 	rm -rf $(VENV) build dist offbook.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -122,13 +122,11 @@ async def test_mixed_load_leaves_nothing_behind(
             gc.collect()
             memory.append(process.memory_info().rss)
             handles.append(process.num_fds())
-        journal = sum(file.stat().st_size for file in tmp_path.glob("journal.db*"))
+        journal = _journal_bytes(tmp_path)
         figures = (await engine.service.ready())[1]["counts"]
     per_execution = (memory[-1] - memory[0]) / (EXECUTIONS * (ROUNDS - 1) / ROUNDS)
     with capsys.disabled():
-        print(
-            f"\n{EXECUTIONS} executions: {per_execution:.0f} bytes each, journal {journal} bytes, handles {handles}"
-        )
+        print(f"\n{EXECUTIONS} executions: {per_execution:.0f} bytes each, journal {journal}, handles {handles}")
     assert memory[-1] - memory[0] < MOST_GROWTH
     assert max(handles) - handles[0] <= 2
     assert journal < MOST_JOURNAL
@@ -150,5 +148,9 @@ async def _play(engine: Engine, count: int) -> None:
 async def _emptied(engine: Engine) -> None:
     """Wait until all that has ended has left memory."""
     async with asyncio.timeout(30.0):
-        while len(engine.service._directory):
+        while len(engine.service._directory):  # noqa: ASYNC110 - nobody is told when memory is empty
             await asyncio.sleep(0.05)
+
+
+def _journal_bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("journal.db*"))
