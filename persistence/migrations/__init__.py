@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from alembic import command
@@ -15,6 +16,9 @@ from offbook.workflows.errors import OffbookError
 
 _LOCK = 0x0FFB00C
 """Key of the lock under which workers that start together upgrade one PostgreSQL one after the other."""
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Alembic keeps in its modules which database it is at: one process upgrades one after the other."""
 
 
 class SchemaTooNew(OffbookError):
@@ -35,7 +39,7 @@ def upgrade(url: str) -> str:
     """
     engine = open_writer(database_url(url))
     try:
-        with away_as_unavailable(), engine.begin() as connection:
+        with _ONE_AT_A_TIME, away_as_unavailable(), engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             config = _config(connection)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,14 @@ from tests.persistence.writes import id_of, insert
 from tests.postgres import shared_postgres
 
 HEAD = "0001"
+WORKER = """
+import sys
+from offbook.persistence.migrations import upgrade
+
+print("ready", flush=True)
+sys.stdin.readline()
+print(upgrade(sys.argv[1]))
+"""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -74,15 +84,33 @@ def test_migrations_make_the_keys_and_constraints_that_the_tables_say(url: str, 
 
 
 def test_workers_that_start_together_upgrade_one_after_the_other(url: str) -> None:
-    together = threading.Barrier(6)
+    starting = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    for process in starting:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in starting:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [process.communicate(timeout=30)[0] for process in starting] == [f"{HEAD}\n"] * 3
 
-    def start() -> str:
+
+def test_one_process_can_open_several_new_databases_at_once(tmp_path: Path) -> None:
+    urls = [f"sqlite:///{tmp_path / name}.db" for name in "abcdef"]
+    together = threading.Barrier(len(urls))
+
+    def start(url: str) -> str:
         together.wait()
         return upgrade(url)
 
-    with ThreadPoolExecutor(6) as pool:
-        assert [each.result() for each in [pool.submit(start) for _ in range(6)]] == [HEAD] * 6
-    assert current_revision(url) == HEAD
+    with ThreadPoolExecutor(len(urls)) as pool:
+        assert list(pool.map(start, urls)) == [HEAD] * len(urls)
+    assert [current_revision(url) for url in urls] == [HEAD] * len(urls)
 
 
 def test_schema_of_a_newer_version_is_refused_and_left_as_it_is(url: str, engine: Engine) -> None:
