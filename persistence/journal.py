@@ -36,7 +36,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DatabaseError
 
 from offbook.persistence.databases import away_as_unavailable, configure_sqlite, database_url, open_writer
-from offbook.persistence.journal_salvage import quarantine, salvage
+from offbook.persistence.journal_salvage import frames_taken_in, measure_log, quarantine, salvage
 from offbook.persistence.journal_segments import SegmentIndex, SegmentTorn, pack_segment, unpack_segment
 from offbook.workflows.errors import StorageUnavailable
 from offbook.workflows.records import JournalRecord
@@ -45,6 +45,7 @@ VACUUM_EVERY = 256
 """Commits between two that give pages back to the file system."""
 VACUUM_PAGES = 4000
 ALL_PAGES = 2**31 - 1
+PAGE_BYTES = 4096
 WAL_BYTES = 16 * 1024 * 1024
 """What the write-ahead log keeps of the size that a large commit gave it."""
 KEPT_BYTES = 32 * 1024 * 1024
@@ -92,6 +93,7 @@ class SqlJournal:
     @classmethod
     def _in_file(cls, path: Path, worker_id: str) -> Self:
         kept: list[JournalRecord] = []
+        _report_broken_log(path)
         fault = _fault_of(path)
         if fault is not None:
             aside = quarantine(path)
@@ -258,20 +260,35 @@ def _open_file(path: Path) -> Engine:
     return engine
 
 
+def _report_broken_log(path: Path) -> None:
+    """Say where the log of a journal cannot be read any further, if that is before its end."""
+    extent = measure_log(path)
+    if extent is None:
+        return
+    end = extent.end_of(frames_taken_in(path))
+    if end < extent.bytes:
+        logger.warning(
+            "journal's log breaks off, what was written after that is lost", position=end, bytes=extent.bytes - end
+        )
+
+
 def _fault_of(path: Path) -> str | None:
     """Say what is wrong with a journal's file; None if nothing is, or if there is none."""
     if not path.exists():
         return None
+    length = path.stat().st_size
     engine = _open_file(path)
     try:
         with engine.begin() as connection:
-            verdict = str(connection.exec_driver_sql("PRAGMA quick_check").scalar())
+            verdict = str(connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar())
             if verdict != "ok":
                 return verdict
             tables = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
-            if segments.name in tables:
-                for data in connection.execute(select(segments.c.data)).scalars():
-                    unpack_segment(bytes(data))
+            if segments.name not in tables:
+                # SQLite takes a file of less than a page for an empty one.
+                return "it ends within its first page" if 0 < length < PAGE_BYTES else None
+            for data in connection.execute(select(segments.c.data)).scalars():
+                unpack_segment(bytes(data))
             return None
     except SegmentTorn as error:
         return f"a segment cannot be read: {error}"

@@ -1,15 +1,69 @@
-"""What can still be read of a corrupt journal file. Writes nothing into it."""
+"""Where a journal's file breaks off, and what can still be read of a corrupt one. Writes nothing into it."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from offbook.persistence.journal_segments import SegmentTorn, unpack_segment
 from offbook.workflows.records import JournalRecord
 
 _SIDES = ("-wal", "-shm")
+
+_FRAME_HEADER_BYTES = 24
+_LOG_HEADER_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class LogExtent:
+    """How much there is in a write-ahead log, whether it can be read or not."""
+
+    bytes: int
+    """All that was written since the log was last begun."""
+    frame_bytes: int
+
+    def end_of(self, frames: int) -> int:
+        """Return where so many frames end."""
+        return min(self.bytes, _LOG_HEADER_BYTES + frames * self.frame_bytes) if frames else 0
+
+
+def measure_log(path: Path) -> LogExtent | None:
+    """Look at the log beside a database, before SQLite drops what it cannot read; None if there is nothing in it."""
+    log = path.with_name(path.name + "-wal")
+    if not log.exists() or log.stat().st_size == 0:
+        return None
+    size = log.stat().st_size
+    with log.open("rb") as file:
+        header = file.read(_LOG_HEADER_BYTES)
+        if len(header) < _LOG_HEADER_BYTES:
+            return LogExtent(size, size)
+        page_bytes = int.from_bytes(header[8:12], "big")
+        if not 512 <= page_bytes <= 65536:
+            return LogExtent(size, size)
+        frame_bytes = _FRAME_HEADER_BYTES + page_bytes
+        end = _LOG_HEADER_BYTES
+        while end < size:
+            file.seek(end + 8)
+            # What lies behind the last frame with the log's own salts is of an earlier round.
+            if file.read(8) != header[16:24] and end + 16 <= size:
+                break
+            end = min(size, end + frame_bytes)
+    return LogExtent(end, frame_bytes)
+
+
+def frames_taken_in(path: Path) -> int:
+    """Have SQLite take in the log; return how many frames of it could be read."""
+    try:
+        connection = sqlite3.connect(path)
+        try:
+            return max(0, int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]))
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError:
+        # What is wrong with the file itself is found by those who look at it.
+        return 0
 
 
 def quarantine(path: Path) -> Path:
@@ -24,23 +78,31 @@ def quarantine(path: Path) -> Path:
 
 
 def salvage(path: Path) -> tuple[list[JournalRecord], int]:
-    """Return what can be read, from the front and from the back, and the last segment before the fault."""
+    """Return what can be read, from the front and from the back, and the last segment before the first fault."""
     found: dict[int, list[JournalRecord]] = {}
-    _read(path, "ASC", found)
-    position = max(found, default=0)
+    position = _read(path, "ASC", found)
     _read(path, "DESC", found)
     return [record for at in sorted(found) for record in found[at]], position
 
 
-def _read(path: Path, order: str, found: dict[int, list[JournalRecord]]) -> None:
-    """Read segments in one direction until the file gives no more."""
+def _read(path: Path, order: str, found: dict[int, list[JournalRecord]]) -> int:
+    """Read segments in one direction until the file gives no more; return the last one before the first fault."""
+    last = 0
+    intact = True
     connection = sqlite3.connect(path)
     try:
+        # Without this SQLite reads nothing of a file that is shorter than it says.
+        connection.execute("PRAGMA writable_schema=ON")
         query = f"SELECT position, data FROM journal_segments ORDER BY rowid {order}"
         for position, data in connection.execute(query):
-            found[position] = unpack_segment(bytes(data))
-    except (sqlite3.DatabaseError, SegmentTorn, TypeError):
-        # The end of what is readable; how far it was is what the caller reports.
-        return
+            try:
+                found[position] = unpack_segment(bytes(data))
+            except (SegmentTorn, TypeError):
+                intact = False
+            last = position if intact else last
+    except sqlite3.DatabaseError:
+        # The end of what is readable.
+        return last
     finally:
         connection.close()
+    return last

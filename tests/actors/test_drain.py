@@ -104,7 +104,7 @@ async def check_goes_on(lives: Lives, client: Client, execution_id: str) -> Json
     return seen
 
 
-@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+@pytest.mark.parametrize("durability", ["sync", "exit"])
 async def test_call_in_flight_finishes_in_the_grace_period_and_nothing_is_asked_again(
     lives: Lives, client: Client, model: FakeModel, durability: str
 ) -> None:
@@ -123,7 +123,7 @@ async def test_call_in_flight_finishes_in_the_grace_period_and_nothing_is_asked_
     assert seen["db_ops"]["writes"] == 3
 
 
-@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+@pytest.mark.parametrize("durability", ["async", "exit"])
 async def test_second_signal_hurries_and_loses_nothing_that_was_recorded(
     lives: Lives, client: Client, model: FakeModel, durability: str
 ) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from offbook.workflows.values import JsonObject
 
-CHAPTERS = 12
+CHAPTERS = 9
 CONCURRENCY = 2
 FAILING = 3
 """The chapter whose first attempt fails."""

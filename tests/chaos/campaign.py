@@ -12,7 +12,8 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.chaos.clients import Clients
+from tests.chaos.book import Call
+from tests.chaos.clients import PATIENCE, Clients
 from tests.chaos.lives import Lives, WorkerDied
 from tests.chaos.outside import Outside, open_outside
 
@@ -27,6 +28,21 @@ class Scene:
     lives: Lives
     clients: Clients
     outside: Outside
+
+    async def until_computed(self, calls: int) -> None:
+        """Wait until the outside has seen so many calls begin."""
+        reached = asyncio.Event()
+        tell = self.outside.ledger.on_begin
+
+        def count(number: int, execution_id: str, call: Call) -> None:
+            tell(number, execution_id, call)
+            if self.outside.ledger.computations >= calls:
+                reached.set()
+
+        self.outside.ledger.on_begin = count
+        async with asyncio.timeout(PATIENCE):
+            await reached.wait()
+        self.outside.ledger.on_begin = tell
 
 
 @asynccontextmanager

@@ -94,6 +94,14 @@ class Clients:
                 return found
             cursor = f"&cursor={page['next_cursor']}"
 
+    def steer_again(self) -> None:
+        """Repeat what was accepted, because the journal that had it has been damaged."""
+        for number in self.signalled:
+            self._do(self._approve(number, self.accepted[number]))
+        cancelled, self.cancelled = self.cancelled, {}
+        for number in cancelled:
+            self._do(self._cancel(number, self.accepted[number]))
+
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
