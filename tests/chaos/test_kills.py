@@ -32,5 +32,5 @@ async def test_killed_worker_loses_nothing_and_repeats_no_more_than_it_may(
         print(f"\n{seed}: {scene.lives.started} lives, {verdict}; live at the kills: {live}")
     assert not verdict.faults, "\n".join(verdict.faults[:20])
     assert len(live) == KILLS
-    assert min(live) > LIVE // 2
+    assert min(live) > LIVE // 10, "hardly anything was live when the worker was killed"
     assert verdict.repeats, "no call was in flight at any kill"
