@@ -172,7 +172,11 @@ class ExecutionService:
             raise ExecutionNotFound(execution_id)
         ref = entry.ref
         if ref is None:
+            if wait and since is not None and since >= entry.run.revision:
+                left = await self._until_restarted(entry, None, wait)
+                return await self.status(execution_id, caller=caller, since=since, wait=left)
             return _snapshot(entry, since)
+        until = time.monotonic() + wait if wait else 0.0
         try:
             if wait and since is not None:
                 await self._wait_for_change(ref, since, wait)
@@ -187,9 +191,14 @@ class ExecutionService:
         except ActorDeadError:
             # It crashed or was evicted between the look-up and the answer.
             entry = self._directory.find(execution_id)
-            if entry is not None and entry.ref is not ref:
+            if entry is None:
+                return await self._stored_status(execution_id, caller, since)
+            if wait and since is not None and since >= entry.run.revision:
+                left = await self._until_restarted(entry, ref, until - time.monotonic())
+                return await self.status(execution_id, caller=caller, since=since, wait=left)
+            if entry.ref is not ref:
                 return await self.status(execution_id, caller=caller, since=since)
-            return _snapshot(entry, since) if entry else await self._stored_status(execution_id, caller, since)
+            return _snapshot(entry, since)
         except TimeoutError:
             raise StatusUnavailable(execution_id, ASK_TIMEOUT) from None
         assert isinstance(answer, StatusAnswer)
@@ -202,6 +211,15 @@ class ExecutionService:
                 await change
         except TimeoutError:
             return
+
+    async def _until_restarted(self, entry: Entry, dead: ActorRef[Any] | None, seconds: float) -> float:
+        """Wait for the actor after a dead one; return how many of so many seconds are left."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if entry.ref not in (None, dead) or self._directory.find(entry.execution_id) is not entry:
+                return left
+            await asyncio.sleep(min(RESTART_POLL, left))
+        return 0.0
 
     async def _entry(self, execution_id: str) -> Entry | None:
         """Find an execution in memory; one that is still to be recovered is recovered first."""

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from offbook.actors.supervisor import SERVICE_RESTARTS
-from offbook.engine import WorkerFailed
+from offbook.engine import Engine, WorkerFailed
 from offbook.workflows.caller import OPERATOR
 from offbook.workflows.messages import NodeFinished
 from offbook.workflows.values import NO_USAGE, JsonObject
@@ -110,10 +110,10 @@ async def test_supervisor_that_crashes_ends_the_worker(tmp_path: Path) -> None:
 async def test_dead_letters_are_counted_all_and_the_latest_of_them_kept(tmp_path: Path) -> None:
     async with open_engine(tmp_path, store=StumblingStore(), journal=StumblingJournal()) as engine:
         execution_id = await engine.start(workflow(approval("yes"), output("o", "x", needs=["yes"])), user="ada")
+        before = await _waiting(engine, execution_id)
         entry = engine.service._directory.find(execution_id)
         assert entry is not None
         assert entry.ref is not None
-        before = await engine.status(execution_id)
         for attempt in range(250):
             entry.ref.tell(NodeFinished("yes", None, attempt, 99, "from another epoch", NO_USAGE, 0.0))
         after = await engine.status(execution_id)
@@ -124,6 +124,24 @@ async def test_dead_letters_are_counted_all_and_the_latest_of_them_kept(tmp_path
     assert {letter["execution_id"] for letter in letters["latest"]} == {execution_id}
     assert "epoch 99" in letters["latest"][0]["detail"]
     assert (after["status"], after["revision"]) == (before["status"], before["revision"])
+
+
+@pytest.mark.parametrize("seen", ["dying", "restarting"])
+async def test_long_poll_waits_for_the_restart_of_a_crashed_actor(tmp_path: Path, seen: str) -> None:
+    async with open_engine(tmp_path, store=StumblingStore(), journal=StumblingJournal()) as engine:
+        execution_id = await engine.start(workflow(approval("yes")), user="ada")
+        shown = await _waiting(engine, execution_id)
+        entry = engine.service._directory.find(execution_id)
+        assert entry is not None
+        assert entry.ref is not None
+        entry.ref.tell("what no execution understands")
+        meanwhile = await engine.status(execution_id) if seen == "restarting" else shown
+        answer = await engine.service.status(execution_id, caller=OPERATOR, since=shown["revision"], wait=PATIENCE)
+        after = await engine.status(execution_id)
+        await engine.service.cancel(execution_id, caller=OPERATOR)
+    assert meanwhile["status"] == ("recovering" if seen == "restarting" else "waiting")
+    assert answer.revision > shown["revision"]
+    assert (after["epoch"], entry.restarts) == (2, 1)
 
 
 async def test_actors_show_who_supervises_whom(tmp_path: Path) -> None:
@@ -137,6 +155,15 @@ async def test_actors_show_who_supervises_whom(tmp_path: Path) -> None:
     assert tree["JournalActor"] == ("journal", "supervisor", "running")
     assert tree["ExecutionActor"][1] == "supervisor"
     assert all(line["restarts"] == 0 and line["last_reason"] == "" for line in lines)
+
+
+async def _waiting(engine: Engine, execution_id: str) -> JsonObject:
+    """Follow an execution until it waits for a person."""
+    async with asyncio.timeout(PATIENCE):
+        while (status := await engine.status(execution_id))["status"] != "waiting":
+            since = status["revision"]
+            await engine.service.status(execution_id, caller=OPERATOR, since=since, wait=PATIENCE)
+    return status
 
 
 async def _start(session: aiohttp.ClientSession, url: str, document: JsonObject) -> str:
