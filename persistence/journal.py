@@ -37,7 +37,7 @@ from sqlalchemy.exc import DatabaseError
 
 from offbook.persistence.databases import away_as_unavailable, configure_sqlite, database_url, open_writer
 from offbook.persistence.journal_salvage import frames_taken_in, measure_log, quarantine, salvage
-from offbook.persistence.journal_segments import SegmentIndex, SegmentTorn, pack_segment, unpack_segment
+from offbook.persistence.journal_segments import Change, SegmentIndex, SegmentTorn, pack_segment, unpack_segment
 from offbook.workflows.errors import StorageUnavailable
 from offbook.workflows.records import JournalRecord
 
@@ -125,11 +125,11 @@ class SqlJournal:
     def commit(self, records: Sequence[JournalRecord], forget: Mapping[str, int]) -> None:
         """Keep and forget in one transaction; it is on disk when this returns."""
         with self._lock:
-            change = self._index.plan(records, forget)
+            change = self._index.plan(records, forget, eager=self._is_uncertain)
         with away_as_unavailable(), self._engine.begin() as connection:
             if change.compacted:
                 # With what an uncertain commit before this one may have written together already.
-                change.rewritten = self._live_records(connection, [*change.compacted, change.position + 1])
+                change.rewritten = self._live_records(connection, change)
             gone = [*change.doomed, *change.compacted]
             if self._is_uncertain:
                 # The commit before this one may have been done although it failed; it is done again, whole.
@@ -203,10 +203,14 @@ class SqlJournal:
     def _append(self, connection: Connection, position: int, data: bytes) -> None:
         connection.execute(_APPEND, {"worker_id": self._worker_id, "position": position, "data": data})
 
-    def _live_records(self, connection: Connection, positions: Sequence[int]) -> list[JournalRecord]:
-        found = self._segments(connection, positions)
+    def _live_records(self, connection: Connection, change: Change) -> list[JournalRecord]:
+        found = self._segments(connection, [*change.compacted, change.position + 1])
         with self._lock:
-            return [record for record in found if self._index.needs(record)]
+            return [
+                record
+                for record in found
+                if self._index.needs(record) and record.seq > change.forget.get(record.execution_id, 0)
+            ]
 
     def _segments(self, connection: Connection, positions: Sequence[int]) -> Iterator[JournalRecord]:
         query = select(segments.c.position, segments.c.data).where(

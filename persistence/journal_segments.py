@@ -14,6 +14,8 @@ COMPACT_ABOVE = 32 * 1024 * 1024
 """Bytes of segments below which nothing is written together."""
 COMPACT_FACTOR = 4
 """How often the bytes of live records the segments may take before the oldest are written together."""
+EAGER_FACTOR = 1.5
+"""The same where the last commit failed, perhaps because the disk is full."""
 COMPACT_BYTES = 16 * 1024 * 1024
 """Bytes of segments that one commit writes together at most."""
 
@@ -95,8 +97,11 @@ class SegmentIndex:
         places = self._places.get(record.execution_id)
         return places is not None and record.seq > self._forgotten.get(record.execution_id, 0)
 
-    def plan(self, records: Sequence[JournalRecord], forget: Mapping[str, int]) -> Change:
-        """Say what a commit of these records has to do; `apply` notes it once it is done."""
+    def plan(self, records: Sequence[JournalRecord], forget: Mapping[str, int], *, eager: bool = False) -> Change:
+        """Say what a commit of these records has to do; `apply` notes it once it is done.
+
+        `eager`: room is short, so that little waste is reason enough to write segments together.
+        """
         released: dict[int, int] = {}
         for execution_id, through in forget.items():
             for position, place in self._places.get(execution_id, {}).items():
@@ -104,7 +109,7 @@ class SegmentIndex:
                     released[position] = released.get(position, 0) + 1
         doomed = [position for position, count in released.items() if count == self._live[position]]
         doomed += self._unreadable
-        return Change(self._next, records, forget, doomed, self._to_compact(set(doomed)))
+        return Change(self._next, records, forget, doomed, self._to_compact(set(doomed), eager))
 
     def apply(self, change: Change) -> None:
         """Note what a commit has done."""
@@ -166,8 +171,9 @@ class SegmentIndex:
             for execution_id in [each for each, places in self._places.items() if position in places]:
                 self._live_bytes -= self._places[execution_id].pop(position).bytes
 
-    def _to_compact(self, doomed: set[int]) -> list[int]:
-        if self.bytes < COMPACT_ABOVE or self.bytes < COMPACT_FACTOR * self._live_bytes:
+    def _to_compact(self, doomed: set[int], eager: bool) -> list[int]:
+        above, factor = (0, EAGER_FACTOR) if eager else (COMPACT_ABOVE, COMPACT_FACTOR)
+        if self.bytes < above or self.bytes < factor * self._live_bytes:
             return []
         chosen: list[int] = []
         size = 0

@@ -177,7 +177,7 @@ async def test_disk_that_is_full_is_noticed_and_gets_room_again_once_something_i
         await journal_is(engine, "degraded")
         fault = (await engine.service.ready())[1]["journal_fault"]
         assert "full" in fault
-        # One of them ends: its records go, and those that waited for room are written.
+        # One of them ends: its records go, also from a segment that others need, and what waited for room is written.
         await engine.service.cancel(started[0], caller=OPERATOR)
         await journal_is(engine, "ok")
         for execution_id in started[1:]:

@@ -246,6 +246,20 @@ def test_what_long_executions_hold_on_to_is_written_together(
     assert len(again.execution_ids()) < 100
 
 
+def test_what_is_forgotten_while_it_is_written_together_does_not_come_back(
+    sql_shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = sql_shelf.open()
+    assert isinstance(journal, SqlJournal)
+    journal.commit([*records("long", 1, 1), *records("short", 1, 1, 2000)], {})
+    monkeypatch.setattr(journal_segments, "COMPACT_ABOVE", 0)
+    monkeypatch.setattr(journal_segments, "COMPACT_FACTOR", 0)
+    journal.commit([], {"short": 1})
+    assert journal.execution_ids() == ["long"]
+    assert journal._index.bytes < 100
+    assert sql_shelf.open().read(["long", "short"]) == {"long": records("long", 1, 1)}
+
+
 def test_writing_together_that_was_done_although_it_failed_loses_nothing(
     sql_shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
