@@ -122,8 +122,6 @@ def _check_repeat(position: int, calls: list[Computation], durability: str, verd
             verdict.widest_lag = max(verdict.widest_lag, lag)
             if lag > LAG_SECONDS + SLACK_SECONDS:
                 yield f"{repeat.call} was computed again though {later.call} had begun {lag:.3f} s after it"
-        else:
-            verdict.widest_lag = max(verdict.widest_lag, 0.0)
 
 
 def _check_in_flight(calls: list[Computation]) -> Iterator[str]:

@@ -26,8 +26,6 @@ class Ledger:
         self._clock = clock
         self.life = 0
         """Counts the processes that were the worker, one after the other."""
-        self.killed_at: list[float] = []
-        """When each of them was killed."""
         self.books: dict[int, list[Computation]] = {}
         self.execution_ids: dict[int, set[str]] = {}
         """Under which execution ids the calls of a book came: there must be one."""
