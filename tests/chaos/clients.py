@@ -19,9 +19,11 @@ from tests.chaos.lives import Lives
 ADA = {"id": "ada"}
 CANCELLED_AT = Call("chapters", 5, 1)
 ENDED = ("completed", "cancelled", "failed")
+AT_ONCE = 500
+"""Books that are followed to their end at once."""
 BACKOFF = 0.05
 """Seconds that a client leaves a server alone which has just refused it."""
-PATIENCE = 240.0
+PATIENCE = 900.0
 """Seconds after which a book is stuck."""
 NO_ANSWER = (aiohttp.ClientError, ConnectionError, asyncio.TimeoutError)
 
@@ -79,8 +81,10 @@ class Clients:
         async with asyncio.timeout(PATIENCE):
             while self._tasks:
                 await asyncio.gather(*self._tasks)
-            numbers = list(self.accepted)
-            return dict(zip(numbers, await asyncio.gather(*map(self._rest, numbers)), strict=True))
+            asking = asyncio.Semaphore(AT_ONCE)
+            async with asyncio.TaskGroup() as group:
+                tasks = {number: group.create_task(self._rest(number, asking)) for number in self.accepted}
+            return {number: task.result() for number, task in tasks.items()}
 
     async def listed(self) -> set[str]:
         """Return the ids of all executions that the worker knows."""
@@ -181,15 +185,16 @@ class Clients:
             assert status == 409, answer
         self._left(number)
 
-    async def _rest(self, number: int) -> JsonObject:
-        """Follow a book to its end; a status that is stored is not asked for again."""
+    async def _rest(self, number: int, asking: asyncio.Semaphore) -> JsonObject:
+        """Follow a book to its end; return its status then, with the whole result in it."""
         path = f"/status/{self.accepted[number]}"
-        _, seen = await self._ask("GET", path)
-        while seen["status"] not in ENDED:
-            _, seen = await self._ask("GET", f"{path}?since={seen['revision']}&wait=10")
-        _, whole = await self._ask("GET", path)
-        if whole["result"] is not None and "output_ref" in whole["result"]:
-            _, whole["result"] = await self._ask("GET", whole["result"]["output_ref"]["url"])
+        async with asking:
+            _, seen = await self._ask("GET", path)
+            while seen["status"] not in ENDED:
+                _, seen = await self._ask("GET", f"{path}?since={seen['revision']}&wait=10")
+            _, whole = await self._ask("GET", path)
+            if whole["result"] is not None and "output_ref" in whole["result"]:
+                _, whole["result"] = await self._ask("GET", whole["result"]["output_ref"]["url"])
         return whole
 
     async def _ask(
@@ -206,7 +211,7 @@ class Clients:
             except NO_ANSWER:
                 await asyncio.sleep(BACKOFF)
                 continue
-            if response.status == 503:
+            if response.status in (429, 503):
                 problem = answer["type"].rsplit("/", 1)[-1]
                 self.refusals[problem] = self.refusals.get(problem, 0) + 1
                 await asyncio.sleep(BACKOFF)
