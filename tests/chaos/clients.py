@@ -19,7 +19,7 @@ from tests.chaos.lives import Lives
 ADA = {"id": "ada"}
 CANCELLED_AT = Call("chapters", 5, 1)
 ENDED = ("completed", "cancelled", "failed")
-AT_ONCE = 500
+AT_ONCE = 100
 """Books that are followed to their end at once."""
 BACKOFF = 0.05
 """Seconds that a client leaves a server alone which has just refused it."""
