@@ -84,6 +84,21 @@ class LoopRef(ActorRef[Any]):
             inbox.put(Envelope(message, future))
         return future.get(timeout=timeout) if block else future
 
+    def ask_at_once(self, message: Any) -> LoopFuture:
+        """Ask, and have the actor answer before this returns, if nothing else waits for it and it can have its turn.
+
+        That is where this is called by a task of its own loop. Elsewhere it is `ask(message, block=False)`.
+        """
+        inbox = self.actor_inbox
+        actor, dispatcher = inbox.actor, inbox.dispatcher
+        if actor is None or not actor._started or inbox.scheduled or dispatcher is None or not dispatcher.can_help():
+            return cast("LoopFuture", self.ask(message, block=False))
+        future = LoopFuture()
+        # What it would go through if it went through the mailbox. Nobody need schedule it: its turn is now.
+        inbox.scheduled = True
+        dispatcher.help_one(actor, inbox, Envelope(message, future))
+        return future
+
     def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:
         """Have the actor stop after the messages before this one; True if it was alive."""
         if block and self.is_alive():
@@ -205,6 +220,16 @@ class LoopActor(Actor):
             if position < len(envelopes):
                 mailbox.put_back(envelopes[position:])
             if stopped.is_set():
+                self._end_life(mailbox)
+            mailbox.rest()
+
+    def _process_at_once(self, mailbox: Mailbox, envelope: Envelope[Any]) -> None:
+        """Handle a message that comes when nothing else waits, as `_process` would."""
+        mailbox.handled += 1
+        try:
+            self._handle(envelope)
+        finally:
+            if self.actor_stopped.is_set():
                 self._end_life(mailbox)
             mailbox.rest()
 

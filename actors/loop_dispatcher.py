@@ -7,11 +7,17 @@ import threading
 from collections import deque
 from contextlib import suppress
 from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 from pykka import ActorRegistry
 
 from offbook.actors.loop_future import note_actors_loop
 from offbook.actors.loop_mailbox import Mailbox
+
+if TYPE_CHECKING:
+    from pykka._envelope import Envelope
+
+    from offbook.actors.loop import LoopActor
 
 TURN_SECONDS = 0.005
 """After that long the loop looks after its sockets and timers, even if more actors are ready."""
@@ -86,17 +92,32 @@ class Dispatcher:
             # The loop is closed: nobody handles messages any more.
             self._abandon()
 
-    def help(self) -> None:
-        """Have ready actors handle their messages now, by a task that waits for an answer: that spares it a turn.
+    def can_help(self) -> bool:
+        """Whether whoever asks is on the loop, outside of any actor, and the loop has nothing else to look after."""
+        return asyncio._get_running_loop() is self.loop and not (
+            self._working or self.closed or monotonic() > self._turn_ends
+        )
 
-        Does nothing elsewhere than on the loop, inside an actor, or when the loop has to look after other things.
-        """
-        if asyncio._get_running_loop() is not self.loop or self._working or monotonic() > self._turn_ends:
-            return
+    def help(self) -> None:
+        """Have ready actors handle their messages now, by a task that waits for an answer: that spares it a turn."""
+        if self.can_help():
+            try:
+                self._work()
+            except Exception as error:  # noqa: BLE001 - nothing to do with the task
+                self._report(error)
+
+    def help_one(self, actor: LoopActor, mailbox: Mailbox, envelope: Envelope[Any]) -> None:
+        """Have one actor, for which nothing waits, handle a message now, where `can_help`."""
+        self._working = True
         try:
-            self._work()
+            actor._process_at_once(mailbox, envelope)
         except Exception as error:  # noqa: BLE001 - nothing to do with the task
-            self.loop.call_exception_handler({"message": "actors failed to handle messages", "exception": error})
+            self._report(error)
+        finally:
+            self._working = False
+
+    def _report(self, error: Exception) -> None:
+        self.loop.call_exception_handler({"message": "actors failed to handle messages", "exception": error})
 
     def _drain(self) -> None:
         self._armed = False

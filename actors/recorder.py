@@ -108,8 +108,10 @@ class Recorder:
     @property
     def is_veiled(self) -> bool:
         """Whether nothing may be shown yet: after a crash the epoch would begin again, and count from its start."""
+        if not self._veil:
+            return False
         gauge = self._gauge
-        if not self._veil or gauge is None:
+        if gauge is None:
             return False
         if gauge.confirmed < self._veil and not gauge.lost and not self._around.journal_fault():
             return True

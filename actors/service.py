@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import orjson
 from loguru import logger
@@ -17,7 +17,7 @@ from pykka import ActorDeadError, ActorRef
 
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import Entry, ExecutionDirectory
-from offbook.actors.loop import LoopFuture
+from offbook.actors.loop import LoopFuture, LoopRef
 from offbook.actors.messages import (
     AdoptExecution,
     CancelExecution,
@@ -78,6 +78,7 @@ STORE_TIMEOUT = 30.0
 RESTART_POLL = 0.02
 """Seconds between two looks at whether a crashed actor has been restarted."""
 MAX_PAGE = 500
+GET_STATUS = GetStatus(None)
 FINGERPRINT_LENGTH = 64
 IDS_AT_ONCE = 256
 
@@ -180,10 +181,11 @@ class ExecutionService:
         try:
             if wait and since is not None:
                 await self._wait_for_change(ref, since, wait)
-            asked: LoopFuture = ref.ask(GetStatus(since), block=False)  # type: ignore[assignment]
-            # Mostly it is answered within this turn of the loop, and a timer would cost as much as the answer.
-            await asyncio.sleep(0)
-            answer = asked.get() if asked.done() else asked
+            asked = cast("LoopRef", ref).ask_at_once(GET_STATUS if since is None else GetStatus(since))
+            if not asked.done():
+                # Mostly it is answered within this turn of the loop, and a timer would cost as much as the answer.
+                await asyncio.sleep(0)
+            answer: object = asked.get() if asked.done() else asked
             if isinstance(answer, LoopFuture):
                 async with asyncio.timeout(ASK_TIMEOUT):
                     while isinstance(answer, LoopFuture):

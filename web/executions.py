@@ -11,14 +11,13 @@ from multidict import MultiDict
 from offbook.web import parameters
 from offbook.web.bodies import JSON_TYPE, Fields, read_json, read_object
 from offbook.web.callers import caller_of
+from offbook.web.ready import PRIVATE, ReadyResponse
 from offbook.web.service import Service, StatusAnswer
 from offbook.workflows.caller import Caller
 from offbook.workflows.values import JsonValue
 
 LIST_PARAMETERS = ("status", "workflow", "user", "label", "cursor", "limit")
 DEFAULT_PAGE = 50
-PRIVATE = "private, no-cache"
-"""Answers differ by caller, whom caches between do not know, and are asked for again each time."""
 
 
 class ExecutionRoutes:
@@ -78,10 +77,7 @@ class ExecutionRoutes:
         etag = f'"{answer.revision}"'
         if known is not None and known.removeprefix("W/") == etag:
             return web.Response(status=304, headers={hdrs.ETAG: etag, hdrs.CACHE_CONTROL: PRIVATE})
-        response = web.Response(body=answer.body, content_type=JSON_TYPE)
-        response.headers[hdrs.ETAG] = etag
-        response.headers[hdrs.CACHE_CONTROL] = PRIVATE
-        return response
+        return ReadyResponse(answer.body, etag)
 
     async def _answer_in_time(
         self, request: web.Request, execution_id: str, caller: Caller, known: str | None

@@ -236,3 +236,53 @@ async def test_answer_that_somebody_else_gave_harms_nobody(here: Dispatcher) -> 
 
 async def _answer(future: Any) -> Any:
     return await future
+
+
+async def test_answer_at_once_is_there_when_it_is_the_actors_turn(here: Dispatcher) -> None:
+    ref = Notebook.spawn(here)
+    await ref.ask("a", block=False)
+    answer = ref.ask_at_once("b")
+    assert answer.done()
+    assert answer.get() == 2
+    assert ref.messages_handled == 2
+    assert ref.mailbox.depth == 0
+
+
+async def test_question_at_once_waits_behind_what_came_before(here: Dispatcher) -> None:
+    ref = Notebook.spawn(here)
+    await ref.ask("a", block=False)
+    ref.tell("b")
+    answer = ref.ask_at_once(heard)
+    assert not answer.done()
+    assert await answer == ["a", "b"]
+
+
+async def test_question_at_once_from_inside_an_actor_is_answered_after_its_turn(here: Dispatcher) -> None:
+    ref = Notebook.spawn(here)
+    other = Notebook.spawn(here)
+    await ref.ask("a", block=False)
+    asked, answered = await other.ask(lambda _: (asked := ref.ask_at_once("b"), asked.done()), block=False)
+    assert not answered
+    assert await asked == 2
+
+
+async def test_exception_of_a_question_at_once_is_its_answer(here: Dispatcher) -> None:
+    ref = Notebook.spawn(here)
+    await ref.ask("a", block=False)
+    answer = ref.ask_at_once(Crash(LookupError("no such page")))
+    assert answer.done()
+    with pytest.raises(LookupError, match="no such page"):
+        await answer
+    assert await ref.ask("still there", block=False) == 2
+
+
+async def test_dead_actor_does_not_answer_at_once(here: Dispatcher) -> None:
+    ref = Notebook.spawn(here)
+    await ref.stop(block=False)
+    with pytest.raises(ActorDeadError):
+        await ref.ask_at_once("last")
+
+
+async def test_actor_of_another_loop_answers_on_its_own(elsewhere: Dispatcher) -> None:
+    ref = Notebook.spawn(elsewhere)
+    assert await ref.ask_at_once(lambda _: threading.get_ident()) != threading.get_ident()
