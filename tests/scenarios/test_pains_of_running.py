@@ -1,14 +1,19 @@
-"""Bad days of the system before this one, which do not come back: starting and running (4, 24, 40, 45, 48)."""
+"""Bad days of the system before this one, which do not come back: starting and running (4, 24, 25, 26, 40, 45, 48)."""
 
 from __future__ import annotations
 
 import asyncio
+import random
+import string
 from pathlib import Path
+
+import orjson
 
 from offbook.nodes.context import NodeContext
 from offbook.nodes.functions import FunctionRegistry
 from offbook.nodes.registry import NodeRegistry
-from tests.scenarios.conftest import Open
+from offbook.workflows.values import JsonObject
+from tests.scenarios.conftest import Close, Open
 from tests.scenarios.documents import approval, foreach, line, llm, output, python, template, wait, workflow
 from tests.scenarios.fake_model import FakeModel, Reply
 from tests.scenarios.unreachable_store import UnreachableStore
@@ -72,6 +77,51 @@ async def test_pain_24_long_run_is_two_transactions_and_a_small_row(worker: Work
     assert await worker.transactions() == (before[0], before[1] + 2)
     # A megabyte of repetitive text, stored once and compressed, log and all.
     assert 0 < size_of_database(tmp_path) < 600_000
+
+
+async def test_pain_25_text_that_is_handed_on_is_stored_once(worker: Worker, closed: Close, tmp_path: Path) -> None:
+    """64 KB of text became 17 MB of state: each output embedded the one before, twice."""
+    text = "".join(random.Random(25).choices(string.ascii_lowercase, k=64 * 1024))
+    nodes = [template("n0", "{{ inputs.text }}"), *(_handed_on(number) for number in range(1, 12))]
+    document = workflow(*nodes, inputs={"text": {"type": "text", "required": True}})
+    execution_id = await worker.start(document, {"text": text})
+    payload = await worker.rest(execution_id)
+    assert payload["status"] == "completed"
+    assert (await worker.call("GET", f"/executions/{execution_id}/nodes/n11/output")).body == text
+    # What is shown to everybody who looks names the outputs, and does not hold them.
+    assert len(orjson.dumps(payload)) < 16 * 1024
+    await closed(worker)
+    # Twelve outputs and the input, one text: what repeats in a save is compressed away.
+    assert len(text) // 2 < size_of_database(tmp_path) < 8 * len(text)
+
+
+def _handed_on(number: int) -> JsonObject:
+    return template(f"n{number}", f"{{{{ nodes.n{number - 1}.output }}}}", needs=[f"n{number - 1}"])
+
+
+async def test_pain_26_nothing_is_cut_however_large_or_many(opened: Open, closed: Close) -> None:
+    """Results over 2 MB or 50 nodes were cut, and nobody was told."""
+    worker = await opened()
+    text = "line of prose\n" * 250_000
+    heads = [
+        template(f"n{number}", f"head {number}", needs=[f"n{number - 1}"] if number else []) for number in range(80)
+    ]
+    document = workflow(
+        *heads,
+        output("book", "{{ inputs.text }}{{ nodes.n79.output }}", needs=["n79"]),
+        inputs={"text": {"type": "text", "required": True}},
+    )
+    execution_id = await worker.start(document, {"text": text})
+    before = await worker.rest(execution_id)
+    assert before["result"]["output_ref"]["bytes"] > 3_500_000
+    await closed(worker)
+    worker = await opened()
+    after = await worker.status(execution_id)
+    assert after["source"] == "database"
+    assert after["node_results"] == before["node_results"]
+    assert len(after["node_results"]) == 81
+    whole = await worker.call("GET", f"/executions/{execution_id}/nodes/book/output")
+    assert whole.body == text + "head 79"
 
 
 def size_of_database(folder: Path) -> int:
