@@ -1,4 +1,4 @@
-"""Bad days of the system before this one, which do not come back: starting and running (4, 24, 25, 26, 40, 45, 48)."""
+"""Bad days of the system before this one, which do not come back: starting and running (4, 24 to 26, 40, 45, 48)."""
 
 from __future__ import annotations
 
