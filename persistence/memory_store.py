@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 
 import orjson
 
+from offbook.persistence.memory_keys import MemoryKeys
+from offbook.workflows.key_records import DeleteKey, KeyRow, PutKey, SealedKey
 from offbook.workflows.records import (
     ClaimExecution,
     DeleteExecution,
@@ -52,6 +54,7 @@ class MemoryStore:
         self._executions: dict[str, _Kept] = {}
         self._keys: dict[tuple[str | None, str], str] = {}
         self._workflows: dict[str, _Document] = {}
+        self._provider_keys = MemoryKeys()
         self._reads = 0
         self._writes = 0
 
@@ -93,6 +96,8 @@ class MemoryStore:
                 document = known.document if known else _copy(write.document)
                 self._workflows[write.fingerprint] = _Document(row, document, write.created_at)
                 return WriteResult()
+            case PutKey() | DeleteKey():
+                return WriteResult(self._provider_keys.apply(write))
 
     def _insert(self, write: InsertExecution) -> WriteResult:
         if write.fingerprint not in self._workflows:
@@ -224,6 +229,21 @@ class MemoryStore:
         with self._lock:
             self._reads += 1
             return [each.row for each in self._registered()]
+
+    def provider_key(self, user_id: str, provider: str) -> bytes | None:
+        with self._lock:
+            self._reads += 1
+            return self._provider_keys.find(user_id, provider)
+
+    def provider_keys(self, user_id: str) -> list[KeyRow]:
+        with self._lock:
+            self._reads += 1
+            return self._provider_keys.of_user(user_id)
+
+    def sealed_keys(self, *, after: tuple[str, str] | None, limit: int) -> list[SealedKey]:
+        with self._lock:
+            self._reads += 1
+            return self._provider_keys.page(after, limit)
 
     def ping(self) -> None:
         with self._lock:

@@ -11,7 +11,9 @@ from sqlalchemy import Connection, Engine, Row, and_, exists, func, or_, select
 
 from offbook.persistence.databases import away_as_unavailable, in_chunks
 from offbook.persistence.packing import digest, unpack, unpack_outputs
+from offbook.persistence.sql_keys import read_key, read_keys, read_sealed_keys
 from offbook.persistence.tables import checkpoints, executions, labels, outputs, workflows
+from offbook.workflows.key_records import KeyRow, SealedKey
 from offbook.workflows.records import (
     CheckpointSummary,
     ExecutionFilter,
@@ -134,6 +136,18 @@ class SqlReader:
         with self._transaction() as connection:
             rows = connection.execute(query).all()
         return [_workflow(row) for row in rows]
+
+    def provider_key(self, user_id: str, provider: str) -> bytes | None:
+        with self._transaction() as connection:
+            return read_key(connection, user_id, provider)
+
+    def provider_keys(self, user_id: str) -> list[KeyRow]:
+        with self._transaction() as connection:
+            return read_keys(connection, user_id)
+
+    def sealed_keys(self, *, after: tuple[str, str] | None, limit: int) -> list[SealedKey]:
+        with self._transaction() as connection:
+            return read_sealed_keys(connection, after, limit)
 
     def ping(self) -> None:
         with self._transaction() as connection:

@@ -11,7 +11,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from offbook.persistence.databases import away_as_unavailable, in_chunks
 from offbook.persistence.packing import digest, pack, pack_outputs
+from offbook.persistence.sql_keys import KeyWrites
 from offbook.persistence.tables import checkpoints, executions, labels, outputs, workflows
+from offbook.workflows.key_records import DeleteKey, PutKey
 from offbook.workflows.records import (
     ClaimExecution,
     DeleteExecution,
@@ -61,6 +63,7 @@ class SqlWriter:
         self._insert_output = dialect.insert(outputs).on_conflict_do_nothing()
         checkpoint = dialect.insert(checkpoints)
         replaced = {column.name: checkpoint.excluded[column.name] for column in _besides_key(checkpoints)}
+        self._keys = KeyWrites(engine.dialect)
         self._put_checkpoint = checkpoint.on_conflict_do_update(index_elements=["execution_id"], set_=replaced)
 
     def commit(self, writes: Sequence[Write]) -> list[WriteResult]:
@@ -77,6 +80,7 @@ class SqlWriter:
                 _claim(connection, _of(round_, ClaimExecution), results)
                 self._save(connection, _of(round_, SaveState), results)
                 _delete(connection, _of(round_, DeleteExecution), results)
+                self._keys.apply(connection, [*_of(round_, PutKey), *_of(round_, DeleteKey)], results)
         if len(known) <= KNOWN_WORKFLOWS:
             self._known = known
         return results
@@ -136,7 +140,7 @@ class SqlWriter:
 
 
 def _rounds(writes: Sequence[Write]) -> list[list[Numbered]]:
-    """Part a batch so that in each part no execution comes twice; writes of one execution keep their order.
+    """Part a batch so that in each part nothing comes twice that is written to; writes to one thing keep their order.
 
     Executions know nothing of each other, but for idempotency keys: the first that brings one has it, and gives it
     free for those that come after its delete and for no other. Within a round inserts go before deletes.
@@ -145,7 +149,7 @@ def _rounds(writes: Sequence[Write]) -> list[list[Numbered]]:
     rounds: list[list[Numbered]] = []
     after_keys = after_deletes = 0
     for place, write in enumerate(writes):
-        key = write.fingerprint if isinstance(write, PutWorkflow) else write.execution_id
+        key = _subject(write)
         at = seen.get(key, 0)
         if isinstance(write, InsertExecution) and write.idempotency_key is not None:
             at = after_keys = max(at, after_keys, after_deletes)
@@ -157,6 +161,17 @@ def _rounds(writes: Sequence[Write]) -> list[list[Numbered]]:
             rounds.append([])
         rounds[at].append((place, write))
     return rounds
+
+
+def _subject(write: Write) -> str:
+    """Name what a write is about."""
+    match write:
+        case PutWorkflow():
+            return write.fingerprint
+        case PutKey() | DeleteKey():
+            return f"{write.provider} {write.user_id}"
+        case _:
+            return write.execution_id
 
 
 def _of(round_: list[Numbered], kind: type[Write]) -> list[Numbered]:

@@ -96,3 +96,12 @@ checkpoints = Table(
     Column("saved_at", Float, nullable=False),
     Column("state", LargeBinary, nullable=False),
 )
+
+provider_keys = Table(
+    "provider_keys",
+    metadata,
+    Column("user_id", Text, primary_key=True),
+    Column("provider", String(64), primary_key=True),
+    Column("ciphertext", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from offbook.workflows.key_records import DeleteKey, KeyReader, PutKey
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 
 CHECKPOINT_SCHEMA = 1
@@ -102,7 +103,7 @@ class PutWorkflow:
     created_at: float
 
 
-Write: TypeAlias = InsertExecution | ClaimExecution | SaveState | DeleteExecution | PutWorkflow
+Write: TypeAlias = InsertExecution | ClaimExecution | SaveState | DeleteExecution | PutWorkflow | PutKey | DeleteKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class WriteResult:
     """What became of one write of a committed transaction."""
 
     applied: bool = True
-    """False: refused as stale (epoch), or the execution does not exist."""
+    """False: refused as stale (epoch, or the key that was to be replaced), or there is no such thing."""
     existing_id: str | None = None
     """InsertExecution whose idempotency key was taken: whose it is. Nothing was inserted."""
     existing_hash: str | None = None
@@ -228,7 +229,7 @@ class ExecutionWriter(Protocol):
         ...
 
 
-class ExecutionReader(Protocol):
+class ExecutionReader(KeyReader, Protocol):
     """Answers questions, each in one read transaction; callable from several threads.
 
     Every method raises StorageUnavailable if the database is away.

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from offbook.persistence.memory_store import MemoryStore
+from offbook.workflows.key_records import DeleteKey, PutKey
 from offbook.workflows.records import (
     DeleteExecution,
     ExecutionFilter,
@@ -39,6 +40,7 @@ USERS = {1: BOB, 2: None, 3: ADA, 4: ADA, 5: None, 6: None}
 """Whose execution each is; all but the first two come with one and the same idempotency key."""
 NUMBERS = tuple(USERS)
 WORKERS = ("w1", "w2")
+KEY_PLACES = (("ada", "local"), ("ada", "openai"), ("bob", "openai"))
 NAMES = ("novella", "report")
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 VALUES = st.recursive(
@@ -64,7 +66,7 @@ class _History:
     def write(self) -> Write:
         draw = self._draw
         number = draw(st.sampled_from(NUMBERS))
-        kinds = ["insert", "put", "delete", "claim"] + ["save"] * 4 * bool(self._written[number])
+        kinds = ["insert", "put", "delete", "claim", "key"] + ["save"] * 4 * bool(self._written[number])
         match draw(st.sampled_from(kinds)):
             case "insert":
                 self._written[number] += 1
@@ -77,9 +79,19 @@ class _History:
                 return DeleteExecution(id_of(number))
             case "claim":
                 return claim(number, draw(st.integers(1, 4)), draw(st.sampled_from(WORKERS)))
+            case "key":
+                return self._key()
             case _:
                 self._written[number] += 1
                 return self._save(number, self._written[number])
+
+    def _key(self) -> Write:
+        draw = self._draw
+        user, provider = draw(st.sampled_from(KEY_PLACES))
+        if not draw(st.integers(0, 2)):
+            return DeleteKey(user, provider)
+        sealed, before = draw(st.sampled_from([b"a", b"b"])), draw(st.sampled_from([None, None, b"a", b"b"]))
+        return PutKey(user, provider, sealed, BEGAN + draw(st.integers(0, 3)), before)
 
     def _insert(self, number: int) -> Write:
         """An execution is always the same one, also after it was deleted; some share a key and a time."""
@@ -151,6 +163,9 @@ def answers(
         [reader.unfinished(worker) for worker in WORKERS],
         [reader.workflow(each) for each in references],
         reader.list_workflows(),
+        [reader.provider_key(*place) for place in KEY_PLACES],
+        [reader.provider_keys(user) for user in ("ada", "bob")],
+        reader.sealed_keys(after=("ada", "local"), limit=limit),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Workflows, executions with labels, outputs and checkpoints."""
+"""Workflows, executions with labels, outputs and checkpoints, keys of users."""
 
 from __future__ import annotations
 
@@ -76,4 +76,11 @@ def upgrade() -> None:
         sa.Column("last_output_node", sa.Text),
         sa.Column("saved_at", sa.Float, nullable=False),
         sa.Column("state", sa.LargeBinary, nullable=False),
+    )
+    op.create_table(
+        "provider_keys",
+        sa.Column("user_id", sa.Text, primary_key=True),
+        sa.Column("provider", sa.String(64), primary_key=True),
+        sa.Column("ciphertext", sa.LargeBinary, nullable=False),
+        sa.Column("created_at", sa.Float, nullable=False),
     )
