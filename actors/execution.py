@@ -490,7 +490,8 @@ class ExecutionActor(LoopActor):
     def _context(self) -> StatusContext:
         completed = self._run.status is ExecutionStatus.COMPLETED
         saved = self._saved and self._run.status.at_rest and not completed
-        return StatusContext(checkpoint_saved=saved, journal=self._recorder.figures())
+        currency = self._around.currency
+        return StatusContext(checkpoint_saved=saved, journal=self._recorder.figures(), currency=currency)
 
     def _change(self, message: GetChange) -> LoopFuture:
         future: LoopFuture = LoopFuture()

@@ -18,6 +18,7 @@ from offbook.actors.configs import Configs
 from offbook.actors.decisions import DecideTask, ExpandTask, decide, expand
 from offbook.actors.outcomes import as_json, as_stored_error, as_stored_text, crash_error
 from offbook.nodes.context import NodeContext, NodeFailure, Park
+from offbook.nodes.prices import PriceTable
 from offbook.nodes.registry import NodeRegistry
 from offbook.workflows.errors import OffbookError
 from offbook.workflows.messages import NodeFailed, NodeFinished, NodeParked, NodeProgressed
@@ -38,6 +39,7 @@ class NodeRunner:
         registry: NodeRegistry,
         *,
         max_calls: int = 1000,
+        prices: PriceTable | None = None,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
         flush_seconds: float = 0.05,
@@ -47,6 +49,7 @@ class NodeRunner:
         self._registry = registry
         self._configs = Configs(registry)
         self._max_calls = max_calls
+        self._prices = prices
         self._clock = clock
         self._chance = chance
         self._flush_seconds = flush_seconds
@@ -202,7 +205,14 @@ class NodeRunner:
         try:
             node_type, config = self._configs.of(scope)
             context = NodeContext(
-                task.execution_id, scope.node.id, task.item, task.attempt, scope, call, call.cancellation
+                task.execution_id,
+                scope.node.id,
+                task.item,
+                task.attempt,
+                scope,
+                call,
+                call.cancellation,
+                self._prices,
             )
             output = as_json(await node_type.run(context, config))
         except NodeFailure as failure:

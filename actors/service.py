@@ -176,7 +176,7 @@ class ExecutionService:
             if wait and since is not None and since >= entry.run.revision:
                 left = await self._until_restarted(entry, None, wait)
                 return await self.status(execution_id, caller=caller, since=since, wait=left)
-            return _snapshot(entry, since)
+            return _snapshot(entry, since, self._around.currency)
         until = time.monotonic() + wait if wait else 0.0
         try:
             if wait and since is not None:
@@ -200,7 +200,7 @@ class ExecutionService:
                 return await self.status(execution_id, caller=caller, since=since, wait=left)
             if entry.ref is not ref:
                 return await self.status(execution_id, caller=caller, since=since)
-            return _snapshot(entry, since)
+            return _snapshot(entry, since, self._around.currency)
         except TimeoutError:
             raise StatusUnavailable(execution_id, ASK_TIMEOUT) from None
         assert isinstance(answer, StatusAnswer)
@@ -542,7 +542,7 @@ class ExecutionService:
         stored, run = found
         journal = {**NO_JOURNAL, "state": self._journal_state()}
         saved = stored.checkpoint is not None
-        context = StatusContext(source="database", checkpoint_saved=saved, journal=journal)
+        context = StatusContext("database", saved, journal, self._around.currency)
         return StatusAnswer(orjson.dumps(status_payload(run, context, since)), run.revision)
 
 
@@ -556,13 +556,13 @@ def _ids() -> Iterator[str]:
 _new_ids = _ids()
 
 
-def _snapshot(entry: Entry, since: int | None) -> StatusAnswer:
+def _snapshot(entry: Entry, since: int | None, currency: str) -> StatusAnswer:
     """Answer from the state that a crashed actor handed over, while it is restarted; what is at rest is so still."""
     run = entry.run
     # An actor that is restarted at rest has no news: nobody would hear that it recovers no more.
     status = None if run.status.at_rest else ExecutionStatus.RECOVERING
     saved = entry.saved and run.status.at_rest and run.status is not ExecutionStatus.COMPLETED
-    context = StatusContext(status=status, checkpoint_saved=saved)
+    context = StatusContext(status=status, checkpoint_saved=saved, currency=currency)
     return StatusAnswer(orjson.dumps(status_payload(run, context, since)), run.revision)
 
 

@@ -12,6 +12,7 @@ from pykka import ActorRef
 
 from offbook.actors.dead_letters import DeadLetters
 from offbook.actors.runner import NodeRunner
+from offbook.workflows.money import CURRENCY
 
 
 def _nobody_to_tell(reason: str) -> None:
@@ -37,6 +38,8 @@ class Surroundings:
     """None: this worker keeps no journal, and every execution has the durability `exit`."""
     journal_fault: Callable[[], str | None] = lambda: None
     """Says why the journal cannot be written now; None while it can."""
+    currency: str = CURRENCY
+    """Of the price table."""
     give_up: Callable[[str], None] = _nobody_to_tell
     """Hears why this worker cannot go on."""
     dead_letters: DeadLetters = field(default_factory=DeadLetters)

@@ -31,9 +31,11 @@ def print_outcome(status: JsonObject, *, drawn: bool = False) -> None:
 def describe_receipt(receipt: JsonObject) -> str:
     """Say in one line what a resume kept and what it repeated."""
     saved = receipt["saved"]
+    cost = saved.get("cost")
+    money = f", {cost['amount']} {cost['currency']}" if cost else ""
     return (
         f"kept {receipt['kept_nodes']} nodes and {receipt['kept_items']} items, repeated "
-        f"{receipt['repeated_calls']} calls; saved {saved['tokens']} tokens, {saved['seconds']:.1f} s"
+        f"{receipt['repeated_calls']} calls; saved {saved['tokens']} tokens{money}, {saved['seconds']:.1f} s"
     )
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from offbook.nodes.prices import PriceTable
 from offbook.workflows.scope import Scope
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue, NodeError, Usage
 
@@ -123,7 +124,7 @@ class NodeContext:
     All methods but `call_plain` may be called from any thread.
     """
 
-    __slots__ = ("attempt", "cancelled", "execution_id", "item", "node_id", "scope", "sink")
+    __slots__ = ("attempt", "cancelled", "execution_id", "item", "node_id", "prices", "scope", "sink")
 
     def __init__(
         self,
@@ -134,6 +135,7 @@ class NodeContext:
         scope: Scope,
         sink: Sink,
         cancelled: Cancellation | None = None,
+        prices: PriceTable | None = None,
     ) -> None:
         self.execution_id = execution_id
         self.node_id = node_id
@@ -142,6 +144,8 @@ class NodeContext:
         self.attempt = attempt
         self.scope = scope
         self.sink = sink
+        self.prices = prices
+        """None: what is reported is passed on without a price."""
         self.cancelled = cancelled or Cancellation()
         """Set when the attempt is to stop; a plain function in a thread looks at it."""
 
@@ -185,11 +189,15 @@ class NodeContext:
         """Show a further piece of the output as it arrives."""
         self.sink.report("text", delta)
 
-    def usage(self, usage: Usage) -> None:
-        """Set the tokens this attempt has used so far (not a difference)."""
+    def usage(self, usage: Usage, *, model: str | None = None) -> None:
+        """Set the tokens this attempt has used so far (not a difference).
+
+        `model` (`provider/name`) is looked up in the price table; without one, and without a `cost` in the usage,
+        the tokens count as unpriced.
+        """
         if not isinstance(usage, Usage) or not isinstance(usage.input_tokens + usage.output_tokens, int):
             raise TypeError("usage is given as Usage(input_tokens, output_tokens), in whole numbers")
-        self.sink.usage(usage)
+        self.sink.usage(usage if self.prices is None else self.prices.price(usage, model))
 
     async def call_plain(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a plain (blocking) function on a thread of its own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +21,9 @@ from offbook.workflows.values import JsonValue, Usage
 
 CHARS_PER_TOKEN = 4
 """For estimates, where a provider gives no figures."""
+
+_MAY_BE_CHARGED = frozenset({"dropped", "timeout", "idle_timeout"})
+"""Failures of a call that the provider had begun to work on; what it refused costs nothing."""
 
 _FENCE = "```"
 _FENCE_LINE = re.compile(r"```[\w-]*[ \t\r]*")
@@ -58,8 +62,16 @@ class LlmNode(NodeType):
             item=ctx.item,
             attempt=ctx.attempt,
         )
-        meter = _Meter(ctx, messages)
-        answer = await provider.complete(request, meter.on_text, meter.on_thought)
+        meter = _Meter(ctx, config.model, messages)
+        try:
+            answer = await provider.complete(request, meter.on_text, meter.on_thought)
+        except NodeFailure as failure:
+            if failure.error.type in _MAY_BE_CHARGED:
+                meter.break_off()
+            raise
+        except asyncio.CancelledError:
+            meter.break_off()
+            raise
         meter.settle(answer)
         return _read(ctx, config, answer)
 
@@ -113,8 +125,9 @@ class RefineNode(LlmNode):
 class _Meter:
     """Passes text on as it arrives and keeps the usage live: estimated until the provider gives figures."""
 
-    def __init__(self, ctx: NodeContext, messages: tuple[Message, ...]) -> None:
+    def __init__(self, ctx: NodeContext, model: str, messages: tuple[Message, ...]) -> None:
         self._ctx = ctx
+        self._model = model
         self._asked = _tokens(sum(len(each.content) for each in messages))
         self._received = 0
 
@@ -128,14 +141,18 @@ class _Meter:
 
     def _count(self, text: str) -> None:
         self._received += len(text)
-        self._ctx.usage(self._estimate())
+        self._ctx.usage(self._estimate(), model=self._model)
+
+    def break_off(self) -> None:
+        """The call ended without an answer: what was asked, and what had come of it, is charged all the same."""
+        self._ctx.usage(self._estimate(), model=self._model)
 
     def _estimate(self) -> Usage:
         return Usage(self._asked, _tokens(self._received), estimated=True)
 
     def settle(self, answer: ModelAnswer) -> None:
         """Set the attempt's usage: the provider's own figures if it gave any."""
-        self._ctx.usage(answer.usage or self._estimate())
+        self._ctx.usage(answer.usage or self._estimate(), model=self._model)
 
 
 def _tokens(chars: int) -> int:

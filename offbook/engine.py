@@ -28,6 +28,7 @@ from offbook.actors.runner import NodeRunner
 from offbook.actors.service import ExecutionService
 from offbook.actors.supervisor import Supervisor, SupervisorLimits
 from offbook.actors.surroundings import Surroundings
+from offbook.nodes.prices import PriceTable
 from offbook.nodes.providers import provider_registry
 from offbook.nodes.registry import NodeRegistry
 from offbook.persistence.folder import DataFolder
@@ -140,7 +141,10 @@ class Engine:
         registry = self._given_registry or NodeRegistry.with_builtins(provider_registry(settings.providers))
         if self._given_registry is None:
             registry.load_plugins()
-        runner = NodeRunner(registry, max_calls=settings.max_calls, clock=self._clock, loop_factory=type(loop))
+        prices = PriceTable.load(settings.prices)
+        runner = NodeRunner(
+            registry, max_calls=settings.max_calls, prices=prices, clock=self._clock, loop_factory=type(loop)
+        )
         runner.start()
         stack.push_async_callback(_in_thread, runner.close)
         read_pool = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="offbook-read")
@@ -169,6 +173,7 @@ class Engine:
         group = GroupCommit(store.writer)
         persistence = start_service("persistence", lambda relay: PersistenceActor.start(relay, group))
         around = Surroundings(worker_id, loop, self._clock, runner, persistence, give_up=self._give_up)
+        around.currency = prices.currency
         if journal_store is not None:
             records = GroupJournal(journal_store, clock=self._clock, budget=settings.journal_budget)
             around.journal = start_service("journal", lambda relay: JournalActor.start(relay, records))

@@ -47,6 +47,8 @@ class EngineSettings:
     """How many executions at rest are kept in memory at most."""
     providers: JsonObject = field(default_factory=dict)
     """Model providers: {name: {base_url, ...}}; `scripted` is always there."""
+    prices: Path | None = None
+    """TOML file of what models cost; None: the one that comes with Offbook."""
     imports: tuple[str, ...] = ()
     """Modules to import at start, which register functions and node types."""
 
@@ -71,7 +73,7 @@ class EngineSettings:
 def _parse(name: str, variable: str, text: str) -> Any:
     try:
         match name:
-            case "data_dir":
+            case "data_dir" | "prices":
                 return Path(text)
             case "max_live" | "max_queued" | "journal_budget" | "max_calls" | "retain_count":
                 return int(text)

@@ -382,7 +382,9 @@ class Run(RunState):
             if work.items is not None:
                 receipt.kept_items += len(kept)
             for entry in kept:
-                receipt.saved_tokens += entry.usage.input_tokens + entry.usage.output_tokens
+                receipt.saved_tokens += entry.usage.tokens
+                receipt.saved_cost += entry.usage.cost
+                receipt.saved_unpriced |= entry.usage.unpriced
                 receipt.saved_seconds += entry.seconds
         return receipt
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from offbook.workflows.money import CURRENCY, cost_json
 from offbook.workflows.plan import Plan, PlanNode
 from offbook.workflows.scope import Scope
 from offbook.workflows.states import ExecutionStatus, NodeStatus
@@ -24,14 +25,23 @@ class Receipt:
     saved_seconds: float = 0.0
     went_back_to: str = ""
     """`beginning` or `checkpoint`: a crash lost what was done since, because the durability is `exit`."""
+    saved_cost: int = 0
+    """What the attempts that were kept had cost, in billionths of the currency unit."""
+    saved_unpriced: bool = False
+    """Whether some of their tokens had no price."""
 
-    def to_json(self) -> JsonObject:
+    def to_json(self, currency: str = CURRENCY) -> JsonObject:
+        saved = Usage(self.saved_tokens, cost=self.saved_cost, unpriced=self.saved_unpriced)
         return {
             "kept_nodes": self.kept_nodes,
             "kept_items": self.kept_items,
             "repeated_calls": self.repeated_calls,
             "went_back_to": self.went_back_to or None,
-            "saved": {"tokens": self.saved_tokens, "cost": None, "seconds": round(self.saved_seconds, 3)},
+            "saved": {
+                "tokens": self.saved_tokens,
+                "cost": cost_json(saved, currency),
+                "seconds": round(self.saved_seconds, 3),
+            },
         }
 
     def to_state(self) -> list[JsonValue]:
@@ -42,6 +52,8 @@ class Receipt:
             self.saved_tokens,
             self.saved_seconds,
             self.went_back_to,
+            self.saved_cost,
+            self.saved_unpriced,
         ]
 
     @classmethod

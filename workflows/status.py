@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from offbook.workflows.money import CURRENCY, cost_json
 from offbook.workflows.plan import PlanNode
 from offbook.workflows.run_state import RunState
 from offbook.workflows.states import ExecutionStatus, NodeStatus
@@ -36,6 +37,8 @@ class StatusContext:
     checkpoint_saved: bool = False
     journal: JsonObject | None = None
     """How far the journal is with this execution; None: none keeps records of it now."""
+    currency: str = CURRENCY
+    """Of the price table by which usage was priced."""
     status: ExecutionStatus | None = None
     """Shown in place of the run's own: `recovering` while its actor is restarted."""
 
@@ -46,6 +49,7 @@ def status_payload(run: RunState, context: StatusContext, since: int | None = No
     partial = since is not None and since <= run.revision
     after = since if partial and since is not None else -1
     nodes = list(zip(run.plan.nodes, run.works, strict=True))
+    usage = run.usage
     return {
         "execution_id": run.execution_id,
         "workflow": {"name": run.plan.workflow.name, "fingerprint": run.plan.fingerprint},
@@ -70,8 +74,8 @@ def status_payload(run: RunState, context: StatusContext, since: int | None = No
         "processing_steps": [_step(step) for step in run.steps if step[-1] > after],
         "first_seq": run.steps.first_seq,
         "last_output_node": run.last_output_node,
-        "usage": run.usage.to_json(),
-        "cost": None,
+        "usage": usage.to_json(),
+        "cost": cost_json(usage, context.currency) if usage is not NO_USAGE else None,
         "db_ops": {"reads": run.db_reads, "writes": run.db_writes},
         "durability": run.durability,
         "journal": context.journal or NO_JOURNAL,
@@ -80,7 +84,7 @@ def status_payload(run: RunState, context: StatusContext, since: int | None = No
             "failed_at_node": run.failure.node_id if run.failure else None,
             "completed_nodes": list(run.completed_nodes),
         },
-        "receipt": run.receipt.to_json() if run.receipt else None,
+        "receipt": run.receipt.to_json(context.currency) if run.receipt else None,
         "error": _error(run),
         "created_at": format_time(run.created_at),
         "started_at": format_time(run.started_at),

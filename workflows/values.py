@@ -36,6 +36,14 @@ class Usage:
     input_tokens: int = 0
     output_tokens: int = 0
     estimated: bool = False
+    cost: int = 0
+    """Billionths of the currency unit."""
+    unpriced: bool = False
+    """Whether some of the tokens had no price, so that the cost is not all of it."""
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
 
     def __add__(self, other: Usage) -> Usage:
         if other is NO_USAGE:
@@ -44,18 +52,24 @@ class Usage:
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             self.estimated or other.estimated,
+            self.cost + other.cost,
+            self.unpriced or other.unpriced,
         )
 
     def to_json(self) -> JsonObject:
+        """Show the tokens to people; the money is shown apart."""
         return {
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "estimated": self.estimated,
         }
 
+    def to_state(self) -> list[JsonValue]:
+        return [self.input_tokens, self.output_tokens, self.estimated, self.cost, self.unpriced]
+
     @classmethod
-    def from_json(cls, data: JsonObject) -> Usage:
-        return cls(data["input_tokens"], data["output_tokens"], data["estimated"])
+    def from_state(cls, state: list[JsonValue]) -> Usage:
+        return cls(*state)
 
 
 NO_USAGE = Usage()

@@ -120,7 +120,7 @@ class Work:
         if self.tries:
             state["tries"] = self.tries
         if self.usage is not NO_USAGE:
-            state["usage"] = self.usage.to_json()
+            state["usage"] = self.usage.to_state()
         if self.error is not None:
             state["error"] = self.error.to_json()
         if self.partial:
@@ -145,7 +145,7 @@ class Work:
         work.finished_at = state.get("finished_at")
         work.tries = state.get("tries", 0)
         if "usage" in state:
-            work.usage = Usage.from_json(state["usage"])
+            work.usage = Usage.from_state(state["usage"])
         if "error" in state:
             work.error = NodeError.from_json(state["error"])
         work.partial = state.get("partial", "")

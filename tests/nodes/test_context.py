@@ -10,6 +10,7 @@ import pytest
 
 from offbook.nodes import NodeContext, NodeFailure, NodeRegistry, Park
 from offbook.nodes.context import Cancellation
+from offbook.nodes.prices import Price, PriceTable
 from offbook.workflows.values import NodeError, Usage
 from tests.nodes.recording import Attempt
 
@@ -123,3 +124,12 @@ def test_failure_carries_its_error_and_what_had_come() -> None:
     failure = NodeFailure.of("too_dark", "no light", retryable=True, retry_after=2.0, hint="wait", partial="half")
     assert failure.error == NodeError("too_dark", "no light", True, 2.0, "wait")
     assert (failure.partial, str(failure)) == ("half", "too_dark: no light")
+
+
+def test_usage_is_priced_by_the_model_that_it_names() -> None:
+    ctx, made = context()
+    ctx.prices = PriceTable({"a/b": Price(1_000_000, 2_000_000)})
+    ctx.usage(Usage(3, 4), model="a/b")
+    ctx.usage(Usage(3, 4), model="a/c")
+    ctx.usage(Usage(3, 4))
+    assert made.sink.usages == [Usage(3, 4, cost=11), Usage(3, 4, unpriced=True), Usage(3, 4, unpriced=True)]

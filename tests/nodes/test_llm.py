@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -317,3 +318,38 @@ async def test_close_closes_the_providers() -> None:
     await NodeRegistry.with_builtins(ProviderRegistry([parrot])).close()
     # The llm and the refine node share it.
     assert parrot.closed == 2
+
+
+@pytest.mark.parametrize("type_", ["dropped", "timeout"])
+async def test_call_that_broke_off_before_its_first_word_is_charged_for_what_it_asked(type_: str) -> None:
+    def breaks(on_text: OnText, on_thought: OnText) -> None:
+        raise NodeFailure.of(type_, "gone", retryable=True)
+
+    parrot = Parrot()
+    parrot.before = breaks
+    made = attempt(parrot, {"prompt": "12345678"})
+    await failed(made)
+    assert made.sink.usages == [Usage(2, 0, estimated=True)]
+
+
+async def test_call_that_was_refused_costs_nothing() -> None:
+    def refuses(on_text: OnText, on_thought: OnText) -> None:
+        raise NodeFailure.of("rate_limit", "too many", retryable=True)
+
+    parrot = Parrot()
+    parrot.before = refuses
+    made = attempt(parrot, {"prompt": "12345678"})
+    await failed(made)
+    assert made.sink.usages == []
+
+
+async def test_cancelled_call_is_charged_for_what_it_asked() -> None:
+    def stops(on_text: OnText, on_thought: OnText) -> None:
+        raise asyncio.CancelledError
+
+    parrot = Parrot()
+    parrot.before = stops
+    made = attempt(parrot, {"prompt": "12345678"})
+    with pytest.raises(asyncio.CancelledError):
+        await made.run()
+    assert made.sink.usages == [Usage(2, 0, estimated=True)]
