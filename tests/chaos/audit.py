@@ -28,6 +28,15 @@ class Verdict:
     widest_lag: float = 0.0
     """Seconds: how long before a later call began the oldest answer was given that was computed again."""
 
+    def counts(self) -> dict[str, int]:
+        """Return what may be added up over several campaigns."""
+        return {
+            "books": self.books,
+            "cancelled": self.cancelled,
+            "computations": self.computations,
+            "repeats": self.repeats,
+        }
+
     def __str__(self) -> str:
         return (
             f"{self.books} books, {self.cancelled} of them cancelled, {self.computations} computations, "
