@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from types import TracebackType
 from typing import assert_never
 
@@ -431,7 +432,7 @@ class ExecutionActor(LoopActor):
             self._tell_supervisor(ExecutionDiscarded(run.execution_id))
             return
         run.db_writes += 1
-        self._apply(resuming)
+        self._apply(replace(resuming, reads=run.db_reads, writes=run.db_writes))
         _pass_value(self._recorder.when_recorded(run.epoch, strict=False), future)
         self._apply(Recovered(run.epoch, self._around.clock()))
         self._hear_deferred()
@@ -445,7 +446,8 @@ class ExecutionActor(LoopActor):
         self._resuming = None
         if isinstance(message.write, ClaimExecution) and self._run.status.at_rest:
             # Whether it was committed may be unknown: a later epoch says that this is at rest, as it was.
-            self._apply(TakenUp(message.write.epoch + 1, self._around.clock()))
+            run = self._run
+            self._apply(TakenUp(message.write.epoch + 1, self._around.clock(), run.db_reads, run.db_writes))
         if isinstance(message.write, InsertExecution):
             # Whether it was committed may be unknown, and its sender hears that nothing was started.
             undo = DeleteExecution(self._run.execution_id)
@@ -608,9 +610,9 @@ class ExecutionActor(LoopActor):
             return
         if message.resume and run.status.at_rest:
             self._saved = False
-            self._apply(ResumeRequested(message.epoch, now))
+            self._apply(ResumeRequested(message.epoch, now, reads=run.db_reads, writes=run.db_writes))
         else:
-            self._apply(TakenUp(message.epoch, now))
+            self._apply(TakenUp(message.epoch, now, run.db_reads, run.db_writes))
 
     def _fail_for_good(self, message: GiveUpExecution) -> None:
         if self._run.status.at_rest:

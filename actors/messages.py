@@ -241,6 +241,8 @@ class ExecutionLoaded:
     """Whether the records brought it to rest, and the database does not know."""
     lost: str = ""
     """What of its work was not recorded: see `Recovered`."""
+    gauge: JournalGauge | None = None
+    """How far the journal is with it; None without a journal."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,23 +50,20 @@ class Recorder:
         "_journal",
         "_ref",
         "_run",
-        "_saved_seq",
         "_unanswered",
         "_veil",
     )
 
     def __init__(self, run: Run, around: Surroundings, ref: ActorRef[Any], gauge: JournalGauge | None = None) -> None:
-        """`gauge`: that of the actor before this one, if it crashed: what it recorded may not be on disk yet."""
+        """`gauge`: that of the actor or process before this one; what an actor recorded may not be on disk yet."""
         self._run = run
         self._around = around
         self._ref = ref
         self._journal: Teller | None = around.journal
         self._gauge = (gauge or JournalGauge(run.journal_seq)) if around.journal is not None else None
-        self._saved_seq = run.journal_seq
-        """The last record that is in the database too."""
         self._held: list[tuple[int, Effect]] | None = None
         """What starts once a record is on disk."""
-        self._asked = 0
+        self._asked = gauge.appended if gauge is not None else 0
         """The last record whose confirmation was asked for: commands are among those."""
         self._unanswered: list[tuple[int, LoopFuture, object, bool]] | None = None
         """Whose command is answered, with what, once a record is on disk, and whether nothing less will do."""
@@ -154,7 +151,7 @@ class Recorder:
         """
         future = LoopFuture()
         gauge = self._gauge
-        if gauge is None or max(gauge.confirmed, self._saved_seq) >= self._asked:
+        if gauge is None or max(gauge.confirmed, gauge.saved) >= self._asked:
             future.set(value)
         else:
             if self._unanswered is None:
@@ -165,9 +162,9 @@ class Recorder:
     def stored(self, through: int) -> None:
         """The database has what the records up to here say: the journal may forget them."""
         journal, gauge = self._journal, self._gauge
-        if journal is None or gauge is None or through <= self._saved_seq:
+        if journal is None or gauge is None or through <= gauge.saved:
             return
-        self._saved_seq = through
+        gauge.saved = through
         gauge.bytes = 0
         if through == self._run.journal_seq:
             gauge.lost = False
@@ -191,8 +188,8 @@ class Recorder:
         if gauge is None:
             return None
         # What is in the database is neither behind nor kept, whatever the journal is still at.
-        behind = gauge.appended > max(gauge.confirmed, self._saved_seq)
-        records = self._run.journal_seq - self._saved_seq
+        behind = gauge.appended > max(gauge.confirmed, gauge.saved)
+        records = self._run.journal_seq - gauge.saved
         return {
             "state": "degraded" if gauge.lost or around.journal_fault() else "ok",
             "records": records,

@@ -9,6 +9,7 @@ from loguru import logger
 
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.messages import ExecutionLoaded, ExecutionsLoaded, UnfinishedFound
+from offbook.persistence.group_journal import JournalGauge
 from offbook.workflows.errors import OffbookError, StorageUnavailable
 from offbook.workflows.messages import CutOff
 from offbook.workflows.records import ExecutionReader, JournalRecord, JournalStore, StoredExecution
@@ -98,7 +99,11 @@ class WorkerRecovery:
             lost = "checkpoint" if stored.state is not None else "beginning"
         claimed = claimed_epoch(stored, run)
         unsaved = run.status.at_rest and run.journal_seq > saved_seq
-        return ExecutionLoaded(execution_id, run, records=last, claimed=claimed, unsaved=unsaved, lost=lost)
+        size = sum(len(record.data) for record in records if saved_seq < record.seq <= run.journal_seq)
+        gauge = JournalGauge(run.journal_seq, saved_seq, size) if self._journal is not None else None
+        return ExecutionLoaded(
+            execution_id, run, records=last, claimed=claimed, unsaved=unsaved, lost=lost, gauge=gauge
+        )
 
     def _records(self, execution_ids: list[str]) -> list[JournalRecord]:
         if self._journal is None:

@@ -60,6 +60,7 @@ from offbook.actors.messages import (
 from offbook.actors.recovery_queue import RecoveryQueue
 from offbook.actors.restart_intensity import recent_crashes, restart_delay
 from offbook.actors.surroundings import Surroundings
+from offbook.persistence.group_journal import JournalGauge
 from offbook.workflows.errors import CommandRefused, Draining, ExecutionNotFound
 from offbook.workflows.records import DeleteExecution, PutWorkflow
 from offbook.workflows.run import Run
@@ -223,7 +224,7 @@ class Supervisor(LoopActor):
         assert entry.ref is not None
         return self._answer_of(entry.ref, AcceptExecution(message.insert, begin))
 
-    def _spawn(self, run: Run, *, inserted: bool, saved: bool) -> Entry:
+    def _spawn(self, run: Run, *, inserted: bool, saved: bool, gauge: JournalGauge | None = None) -> Entry:
         entry = self._directory.find(run.execution_id)
         ref = ExecutionActor.spawn(
             self._dispatcher,
@@ -232,7 +233,7 @@ class Supervisor(LoopActor):
             parent=self.actor_ref,
             inserted=inserted,
             saved=saved,
-            gauge=entry.gauge if entry is not None else None,
+            gauge=entry.gauge if entry is not None else gauge,
         )
         if entry is None:
             entry = Entry(run, ref)
@@ -421,20 +422,22 @@ class Supervisor(LoopActor):
     def _take_in(self, loaded: ExecutionLoaded, run: Run) -> Entry:
         """Take an execution that was stored into memory: one at rest as it is, one that was live goes on."""
         run.db_reads += 1
+        if loaded.claimed:
+            run.db_writes += 1
         resumes = self._goes_on and (run.status is ExecutionStatus.INTERRUPTED or loaded.claimed)
         if not run.status.at_rest or resumes:
             return self._take_up(loaded, run)
         if loaded.unsaved:
             # It had come to rest, and its process went away before that was stored. What was streamed then was
             # shown, and is not in the journal: what is shown from here on is of a new epoch.
-            entry = self._spawn(run, inserted=True, saved=False)
+            entry = self._spawn(run, inserted=True, saved=False, gauge=loaded.gauge)
             entry.accepted = True
             assert entry.ref is not None
             entry.ref.tell(TakeUpExecution(run.epoch + 1))
             return entry
         if loaded.records and self._around.journal is not None:
             self._around.journal.tell(ForgetRecords(run.execution_id, loaded.records))
-        entry = self._spawn(run, inserted=True, saved=True)
+        entry = self._spawn(run, inserted=True, saved=True, gauge=loaded.gauge)
         entry.accepted = entry.saved = True
         entry.rested_at = self._around.clock()
         self._rested[run.execution_id] = entry.rested_at
@@ -443,7 +446,7 @@ class Supervisor(LoopActor):
 
     def _take_up(self, loaded: ExecutionLoaded, run: Run) -> Entry:
         """Take in an execution that had not finished: it goes on when there is a place for it."""
-        entry = self._spawn(run, inserted=True, saved=run.status.at_rest)
+        entry = self._spawn(run, inserted=True, saved=run.status.at_rest, gauge=loaded.gauge)
         entry.accepted = True
         assert entry.ref is not None
         if not self._goes_on:

@@ -23,14 +23,17 @@ MAX_KEPT_BYTES = 256 * 1024 * 1024
 class JournalGauge:
     """How far the journal is with one execution. Written by the journal's thread, read by anybody."""
 
-    __slots__ = ("appended", "bytes", "confirmed", "lost", "since")
+    __slots__ = ("appended", "bytes", "confirmed", "lost", "saved", "since")
 
-    def __init__(self, seq: int = 0) -> None:
+    def __init__(self, seq: int = 0, saved: int | None = None, size: int = 0) -> None:
+        """Begin with what is on disk already: the last record, the last that is in the database too, bytes since."""
         self.appended = seq
         """The last record that was handed over."""
         self.confirmed = seq
         """The last record that is on disk."""
-        self.bytes = 0
+        self.saved = seq if saved is None else saved
+        """The last record that is in the database too."""
+        self.bytes = size
         """Bytes in the journal since the last checkpoint."""
         self.since = 0.0
         """No record that is not on disk was handed over before this time (seconds, the worker's clock)."""

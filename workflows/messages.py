@@ -28,6 +28,9 @@ class TakenUp:
 
     epoch: int
     at: float
+    reads: int = 0
+    writes: int = 0
+    """What it has cost the database so far; from where it was last saved that is not to be seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +181,9 @@ class ResumeRequested:
     at: float
     guidance: str = ""
     user: ExecutionUser | None = None
+    reads: int = 0
+    writes: int = 0
+    """As in `TakenUp`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from offbook.workflows.checkpoint import base_run
 from offbook.workflows.errors import IllegalTransition, NotResumable, OffbookError, StaleMessage
 from offbook.workflows.message_codec import RecordUnreadable, decode
-from offbook.workflows.messages import ResumeRequested, SignalReceived
+from offbook.workflows.messages import SignalReceived
 from offbook.workflows.plan import Plan
 from offbook.workflows.records import JournalRecord, StoredExecution
 from offbook.workflows.run import Run
@@ -75,9 +75,6 @@ def fold(run: Run, records: Sequence[JournalRecord]) -> Folded:
         try:
             run.apply(message)
             applied += 1
-            if isinstance(message, ResumeRequested):
-                # Its claim was committed before it was recorded, and after the state that this run was loaded with.
-                run.db_writes += 1
         except IllegalTransition:
             if isinstance(message, SignalReceived):
                 # Its node is not there yet: in `exit` what led to it was not recorded.

@@ -114,6 +114,7 @@ class Run(RunState):
         if message.epoch <= self.epoch:
             raise StaleMessage(f"epoch {message.epoch} of execution {self.execution_id} has passed")
         self._go_on_in(message.epoch)
+        self._count_transactions(message)
         if not self.status.at_rest:
             self.status = ExecutionStatus.RECOVERING
             self._forget_calls()
@@ -161,6 +162,11 @@ class Run(RunState):
         self._touch(node.index, work)
         self.steps.add(self.now, node.id, item, StepKind.STARTED, "repeated", self.revision)
         effects.append(StartNode(node.id, item, work.attempt))
+
+    def _count_transactions(self, message: TakenUp | ResumeRequested) -> None:
+        """Take over what was counted since the last save, which a process that went away had in memory only."""
+        self.db_reads = max(self.db_reads, message.reads)
+        self.db_writes = max(self.db_writes, message.writes)
 
     def _open_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -360,6 +366,7 @@ class Run(RunState):
         if message.epoch <= self.epoch:
             raise StaleMessage(f"epoch {message.epoch} of execution {self.execution_id} has passed")
         self._open_epoch(message.epoch)
+        self._count_transactions(message)
         if message.user is not None and self.user is not None:
             self.user = message.user
         self.receipt = self._new_receipt()

@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -123,6 +124,38 @@ async def test_next_process_goes_on_where_one_was_killed_and_repeats_only_what_w
     assert model.counts == BILLED_ONCE_BUT_WHAT_WAS_IN_FLIGHT
     assert (payload["epoch"], payload["receipt"]["repeated_calls"]) == (2, 1)
     assert payload["user_id"] == "ada"
+
+
+async def test_every_process_that_took_it_up_is_counted_in_what_it_cost_the_database(
+    serve: Serve, model: FakeModel
+) -> None:
+    def asked_again(calls: int) -> bool:
+        return model.count("chapter 2.") == calls
+
+    def reply(asked: Asked) -> Reply:
+        hangs = asked.prompt == "chapter 2." and asked.number in (2, 3, 4)
+        return Reply(status=401 if (asked.prompt, asked.number) == ("chapter 2.", 1) else 200, hangs=hangs)
+
+    model.reply = reply
+    first = await serve()
+    body = {"workflow": book(chapters=4), "user": ADA, "durability": "sync"}
+    execution_id = (await first.call("POST", "/executions", body))["execution_id"]
+    failed = await first.until_status(execution_id, "failed")
+    # Answered once it is stored.
+    await first.call("GET", f"/executions/{execution_id}/checkpoint")
+    await first.end(signal.SIGKILL)
+    # Resumed, killed; taken up, told to end; taken up, killed; taken up.
+    second = await serve()
+    await second.call("POST", f"/executions/{execution_id}/resume")
+    for calls, end in ((2, signal.SIGKILL), (3, signal.SIGTERM), (4, signal.SIGKILL)):
+        await model.until(partial(asked_again, calls))
+        await second.end(end)
+        second = await serve()
+    completed = await second.until_status(execution_id, "completed")
+    assert failed["db_ops"] == {"reads": 0, "writes": 2}
+    # Written: the insert, the failure, the claim, the drain, the end.
+    assert completed["db_ops"] == {"reads": 4, "writes": 5}
+    assert model.counts == {**BILLED_ONCE_BUT_WHAT_WAS_IN_FLIGHT, "chapter 2.": 5}
 
 
 async def test_killed_process_loses_in_exit_what_it_says_it_may_lose_and_owns_up_to_it(

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
+from offbook.workflows.records import ClaimExecution
 from offbook.workflows.values import JsonObject
-from tests.scenarios.conftest import Open
+from tests.scenarios.conftest import Close, Open
 from tests.scenarios.documents import approval, book, foreach, llm, workflow
 from tests.scenarios.fake_model import FINE, FakeModel, Reply
 from tests.scenarios.held import HeldJournal, HeldStore
@@ -43,6 +44,29 @@ async def test_resume_is_accepted_and_begun_once_its_claim_is_stored(opened: Ope
     store.hold.open()
     assert await resuming == 2
     assert (await worker.rest(execution_id))["status"] == "completed"
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_resume_whose_claim_was_stored_and_that_was_never_begun_is_not_lost(
+    opened: Open, closed: Close, model: FakeModel, goes_on: bool
+) -> None:
+    """A worker goes on with it by itself; a command line, which does not, can resume it."""
+    store = HeldStore()
+    first = await opened(store=store, providers=model.providers)
+    model.reply = lambda asked: Reply(status=401) if asked.number == 1 else FINE
+    execution_id = await first.start(workflow(llm("a", "go", model="fake/writer")))
+    await first.rest(execution_id)
+    worker_id = first.engine.service._around.worker_id
+    await closed(first)
+    store.commit([ClaimExecution(execution_id, 2, worker_id, "running")])
+    second = await opened(store=store, providers=model.providers, goes_on=goes_on)
+    if not goes_on:
+        assert len(model.asked) == 1
+        await second.resume(execution_id)
+    await second.until_status(execution_id, "completed")
+    # The insert, the failure, the claim, and the end; a resume by hand claims it again.
+    assert (await second.rest(execution_id))["db_ops"] == {"reads": 1, "writes": 4 if goes_on else 5}
+    assert len(model.asked) == 2
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])

@@ -9,11 +9,15 @@ import orjson
 
 from offbook.actors.calls import NodeTask
 from offbook.workflows.message_codec import decode
-from offbook.workflows.messages import NodeFinished
+from offbook.workflows.messages import NodeFinished, ResumeRequested, TakenUp
 from offbook.workflows.records import ClaimExecution, InsertExecution, JournalRecord, SaveState, Write, WriteResult
 from offbook.workflows.states import Durability, ExecutionStatus
 from offbook.workflows.values import JsonObject, JsonValue
 from tests.simulation.stories import Place, Story
+
+LAG_RECORDS = 256
+LAG_SECONDS = 0.05
+"""The bounds of `async`, as they are promised."""
 
 
 class PromiseBroken(AssertionError):
@@ -25,11 +29,18 @@ class Seen:
     """All that is known of one execution from outside."""
 
     story: Story
+    born: int
+    """The process that accepted it."""
     recorded: set[Place] = field(default_factory=set)
     """Outputs that are on disk: in the journal or in the database."""
     finished: list[tuple[Place, int]] = field(default_factory=list)
+    handed_over: dict[int, float] = field(default_factory=dict)
+    """Records that are on their way to the disk, and since when."""
     writes: int = 0
-    reads_allowed: int = 0
+    loads: int = 0
+    """How often it was read from the database."""
+    taken_up: set[int] = field(default_factory=set)
+    """Later processes of which it is on disk that they took it up."""
     saves: int = 0
     claims: int = 0
     epochs: list[tuple[int, int]] = field(default_factory=list)
@@ -56,7 +67,7 @@ class Auditor:
         """Computations that were done again."""
 
     def begins(self, execution_id: str, story: Story) -> None:
-        self.seen[execution_id] = Seen(story)
+        self.seen[execution_id] = Seen(story, self.incarnation)
 
     # What is stored
 
@@ -95,22 +106,52 @@ class Auditor:
         if write.checkpoint is not None and write.checkpoint.user is None:
             raise PromiseBroken(f"7: {write.execution_id}: the checkpoint has no user")
 
+    def loaded(self, execution_id: str) -> None:
+        self.seen[execution_id].loads += 1
+
+    def handed_over(self, execution_id: str, seq: int, now: float) -> None:
+        """A record is on its way to the disk."""
+        self.seen[execution_id].handed_over[seq] = now
+
+    def forgotten(self, execution_id: str, through: int) -> None:
+        """The records up to here need not be on disk: the database has what they say."""
+        seen = self.seen[execution_id]
+        seen.handed_over = {seq: since for seq, since in seen.handed_over.items() if seq > through}
+
+    def process_ended(self) -> None:
+        """What was on its way to the disk is gone."""
+        for seen in self.seen.values():
+            seen.handed_over.clear()
+
     def recorded(self, record: JournalRecord) -> None:
         message = decode(record.data)
+        seen = self.seen[record.execution_id]
+        seen.handed_over.pop(record.seq, None)
         if isinstance(message, NodeFinished):
-            self.seen[record.execution_id].recorded.add((message.node_id, message.item))
+            seen.recorded.add((message.node_id, message.item))
+        if isinstance(message, TakenUp | ResumeRequested) and self.incarnation > seen.born:
+            seen.taken_up.add(self.incarnation)
 
     # What is computed
 
-    def started(self, task: NodeTask) -> None:
+    def started(self, task: NodeTask, now: float) -> None:
         seen = self.seen[task.execution_id]
         node = task.scope.node
         place = (node.id, task.item)
         if place in seen.recorded:
             self._note(f"2: {task.execution_id}: {place} is computed again although it is on disk")
+        if seen.story.durability == Durability.ASYNC and not self.journal_failed:
+            self._check_lag(task, seen, now)
         if seen.story.durability == Durability.SYNC and not self.journal_failed:
             for need in node.needs:
                 self._check_on_disk(task, seen, seen.story.plan.nodes[need].id)
+
+    def _check_lag(self, task: NodeTask, seen: Seen, now: float) -> None:
+        oldest = min(seen.handed_over.values(), default=now)
+        if now - oldest > LAG_SECONDS + 1e-6 or len(seen.handed_over) > LAG_RECORDS + 1:
+            lag = 1000 * (now - oldest)
+            count = len(seen.handed_over)
+            self._note(f"2: {task.execution_id}: async started with {count} records and {lag:.0f} ms not on disk")
 
     def _check_on_disk(self, task: NodeTask, seen: Seen, need: str) -> None:
         done = {place for place, _ in seen.finished if place[0] == need}
@@ -147,8 +188,13 @@ class Auditor:
 
     # How it ended
 
-    def check_end(self, execution_id: str, stored: Any, expected: dict[str, JsonValue], undisturbed: bool) -> None:
-        """Compare what the database has in the end with what the model says must be there."""
+    def check_end(
+        self, execution_id: str, stored: Any, expected: dict[str, JsonValue], *, undisturbed: bool, certain: bool
+    ) -> None:
+        """Compare what the database has in the end with what the model says must be there.
+
+        `certain`: whoever wrote always knew whether it was stored, so that what is counted must be exact.
+        """
         seen = self.seen[execution_id]
         if stored is None:
             raise PromiseBroken(f"2: {execution_id} was accepted and is nowhere")
@@ -167,6 +213,13 @@ class Auditor:
         shown = stored.state["db"]
         if undisturbed and shown != [0, 2]:
             raise PromiseBroken(f"1: {execution_id} says that it cost {shown}")
+        if certain and shown[1] != seen.writes:
+            raise PromiseBroken(f"1: {execution_id} says that it cost {shown[1]} writes: it cost {seen.writes}")
+        if not len(seen.taken_up) <= shown[0] <= seen.loads:
+            raise PromiseBroken(
+                f"1: {execution_id} says that it cost {shown[0]} reads: it was loaded {seen.loads} times, "
+                f"and taken up by {len(seen.taken_up)} processes"
+            )
 
 
 def _outputs(stored: Any) -> dict[str, JsonValue]:

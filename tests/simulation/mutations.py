@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from offbook.actors import recorder
 from offbook.actors.execution import ExecutionActor
 from offbook.actors.recorder import Recorder
 from offbook.actors.supervisor import Supervisor
@@ -128,6 +129,14 @@ def _let_sync_run_ahead() -> list[Patch]:
         return 0
 
     return [(Recorder, "record", careless)]
+
+
+def _let_async_run_ahead() -> list[Patch]:
+    return [(recorder, "LAG_SECONDS", 10.0)]
+
+
+def _forget_what_it_cost() -> list[Patch]:
+    return [(Run, "_count_transactions", lambda self, message: None)]
 
 
 def _lose_a_kept_write() -> list[Patch]:
@@ -269,6 +278,8 @@ MUTATIONS: dict[str, Callable[[], list[Patch]]] = {
     "forget Recovered": _forget_recovered,
     "forget the journal early": _forget_the_journal_early,
     "let sync run ahead": _let_sync_run_ahead,
+    "let async run ahead": _let_async_run_ahead,
+    "forget what it cost": _forget_what_it_cost,
     "lose a kept write": _lose_a_kept_write,
     "answer before the insert": _answer_before_the_insert,
     "let progress go back": _let_progress_go_back,

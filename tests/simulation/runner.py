@@ -34,7 +34,7 @@ class SimRunner:
         elif isinstance(task, ExpandTask):
             self._loop.call_later(delay / 20, self._evaluate, task, expand)
         else:
-            self._auditor.started(task)
+            self._auditor.started(task, self._loop.now)
             if self._loop.chance.random() < 0.3:
                 self._loop.call_later(delay / 2, self._progress, task)
             handle = self._loop.call_later(delay, self._end, task)

@@ -230,8 +230,13 @@ class Simulation:
                     approved[output.node_id] = output.value
             given_up = _given_up(stored)
             undisturbed = not customer.disturbed and not world.happenings
+            certain = not any(each.startswith(("database away", "actor crashed")) for each in world.happenings)
             world.auditor.check_end(
-                customer.execution_id, stored, expected(customer.story, given_up, approved), undisturbed
+                customer.execution_id,
+                stored,
+                expected(customer.story, given_up, approved),
+                undisturbed=undisturbed,
+                certain=certain,
             )
 
     def _check_approval(self, customer: Customer, node_id: str, value: JsonValue) -> None:

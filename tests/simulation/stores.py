@@ -32,6 +32,8 @@ class Witness(Protocol):
 
     def stored(self, write: Write, result: WriteResult) -> None: ...
 
+    def loaded(self, execution_id: str) -> None: ...
+
     def recorded(self, record: JournalRecord) -> None: ...
 
 
@@ -62,7 +64,10 @@ class FlakyStore(MemoryStore):
         if _fails(self.faults, 0.05):
             self.faults.happened("database away at a read")
             raise StorageUnavailable("simulated")
-        return super().load_many(execution_ids)
+        loaded = super().load_many(execution_ids)
+        for each in loaded:
+            self.witness.loaded(each.execution_id)
+        return loaded
 
 
 class FlakyJournal(MemoryJournal):

@@ -16,8 +16,10 @@ from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import ExecutionDirectory
 from offbook.actors.loop import LoopActor, LoopFuture
 from offbook.actors.messages import (
+    AppendRecord,
     Command,
     DrainWorker,
+    ForgetRecords,
     ForwardCommand,
     GetStatus,
     RecoverWorker,
@@ -56,6 +58,11 @@ class SimService(LoopActor):
         self._armed = False
 
     def on_receive(self, message: Any) -> None:
+        auditor = self._world.auditor
+        if isinstance(message, AppendRecord):
+            auditor.handed_over(message.execution_id, message.seq, self._world.loop.now)
+        elif isinstance(message, ForgetRecords):
+            auditor.forgotten(message.execution_id, message.through)
         self._gather(self._group, message)
         self._arm(self._world.chance.expovariate(100.0))
 
@@ -137,6 +144,7 @@ class World:
 
     def _start_worker(self) -> None:
         self.auditor.incarnation += 1
+        self.auditor.process_ended()
         self.killed = False
         self.loop = SimLoop(self.chance, self.loop.now + self.chance.random())
         loop = self.loop

@@ -53,7 +53,7 @@ ATTEMPT = (TEXT, ITEM, NUMBER, NUMBER)
 
 MESSAGES: dict[type[Any], some.SearchStrategy[Any]] = {
     Recovered: some.builds(Recovered, NUMBER, TIME, TEXT),
-    TakenUp: some.builds(TakenUp, NUMBER, TIME),
+    TakenUp: some.builds(TakenUp, NUMBER, TIME, NUMBER, NUMBER),
     CutOff: some.builds(CutOff, TIME),
     NodeFinished: some.builds(NodeFinished, *ATTEMPT, JSON, USAGE, TIME),
     NodeFailed: some.builds(NodeFailed, *ATTEMPT, ERROR, TIME, USAGE, TEXT, some.floats(0, 1)),
@@ -85,7 +85,7 @@ MESSAGES: dict[type[Any], some.SearchStrategy[Any]] = {
     CancelRequested: some.builds(CancelRequested, TIME),
     PauseRequested: some.builds(PauseRequested, TIME),
     InterruptRequested: some.builds(InterruptRequested, TIME, some.booleans()),
-    ResumeRequested: some.builds(ResumeRequested, NUMBER, TIME, TEXT, some.none() | USER),
+    ResumeRequested: some.builds(ResumeRequested, NUMBER, TIME, TEXT, some.none() | USER, NUMBER, NUMBER),
     CrashedForGood: some.builds(CrashedForGood, NUMBER, ERROR, TIME),
 }
 

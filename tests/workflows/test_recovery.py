@@ -17,6 +17,7 @@ from offbook.workflows.messages import (
     ResumeRequested,
     RunMessage,
     SignalReceived,
+    TakenUp,
     TimerFired,
 )
 from offbook.workflows.records import JournalRecord, StoredExecution
@@ -122,6 +123,14 @@ def test_records_that_the_state_has_already_are_passed_over() -> None:
     run, folded = rebuild(row, drive.run.plan, told)
     assert folded == Folded(1, 4, None)
     assert (run.epoch, run.journal_seq) == (2, 5)
+
+
+def test_what_it_cost_the_database_since_it_was_saved_is_in_its_records() -> None:
+    run, _ = rebuilt(records(*TOLD, TakenUp(2, 1002.0, reads=1, writes=1)))
+    assert (run.db_reads, run.db_writes) == (1, 1)
+    cancelled = (CancelRequested(1002.0), ResumeRequested(2, 1003.0, reads=2, writes=3))
+    run, _ = rebuilt(records(*TOLD, *cancelled, TakenUp(3, 1004.0, reads=3, writes=3)))
+    assert (run.db_reads, run.db_writes) == (3, 3)
 
 
 def test_cancel_that_was_accepted_is_obeyed() -> None:
