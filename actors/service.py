@@ -40,6 +40,7 @@ from offbook.actors.messages import (
 from offbook.actors.pages import decode_cursor, encode_cursor, row_json
 from offbook.actors.recovery import WorkerRecovery
 from offbook.actors.surroundings import Surroundings
+from offbook.actors.views import Views
 from offbook.workflows.caller import Caller
 from offbook.workflows.checkpoint import checkpoint_document
 from offbook.workflows.document import Workflow
@@ -77,6 +78,8 @@ STORE_TIMEOUT = 30.0
 """Seconds that an answer may take which waits for a commit."""
 RESTART_POLL = 0.02
 """Seconds between two looks at whether a crashed actor has been restarted."""
+LAG_SAMPLE = 0.005
+"""Seconds that the control loop is asked to come back after, to see how much later it does."""
 MAX_PAGE = 500
 GET_STATUS = GetStatus(None)
 FINGERPRINT_LENGTH = 64
@@ -109,6 +112,14 @@ class ExecutionService:
         self._on_drain = on_drain
         self._draining = False
         self._started = time.monotonic()
+        self.views = Views(
+            directory,
+            plan=self._plan,
+            accept=self._accept,
+            check_caller=self._check_caller,
+            stored_run=self._stored_run,
+            in_pool=self._read,
+        )
 
     # Executions
 
@@ -387,7 +398,15 @@ class ExecutionService:
     async def actors(self) -> JsonObject:
         """List every actor of this worker."""
         actors = await self._ask_supervisor(ListActors(), ASK_TIMEOUT)
-        return {"actors": actors, "dead_letters": self._around.dead_letters.to_json(), "counts": self._figures()}
+        began = time.perf_counter()
+        await asyncio.sleep(LAG_SAMPLE)
+        lag_ms = round(1000 * max(0.0, time.perf_counter() - began - LAG_SAMPLE), 1)
+        return {
+            "actors": actors,
+            "dead_letters": self._around.dead_letters.to_json(),
+            "counts": self._figures(),
+            "loop_lag_ms": lag_ms,
+        }
 
     async def health(self) -> JsonObject:
         """Say that the control loop answers."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from aiohttp import web
 
 from offbook.web.executions import ExecutionRoutes
 from offbook.web.gate import SAFE_METHODS, build_gate, cors_signal, seen_through
 from offbook.web.operations import OperationRoutes
+from offbook.web.page import PageRoutes
 from offbook.web.service import Service
 from offbook.web.settings import WebSettings
+from offbook.web.views import ViewRoutes
 from offbook.web.workflows import WorkflowRoutes
 
 
@@ -17,10 +21,15 @@ def create_app(service: Service, settings: WebSettings | None = None) -> web.App
     settings = settings or WebSettings()
     gate = build_gate(settings)
     app = web.Application(client_max_size=settings.max_body_bytes)
-    for routes in (ExecutionRoutes(service), WorkflowRoutes(service), OperationRoutes(service, settings.version)):
+    operations = OperationRoutes(service, settings.version)
+    for routes in (ExecutionRoutes(service), WorkflowRoutes(service), ViewRoutes(service), operations):
         for r in routes.routes():
             handler = r.handler if r.method in SAFE_METHODS else seen_through(r.handler)
             app.add_routes([web.RouteDef(r.method, r.path, gate(handler), r.kwargs)])
+    # Whoever has no token yet needs the page to send it; nothing else is answered without.
+    open_gate = build_gate(replace(settings, internal_token=None))
+    for r in PageRoutes(gate(operations.index)).routes():
+        app.add_routes([web.RouteDef(r.method, r.path, open_gate(r.handler), r.kwargs)])
     app.router.add_route("*", "/{path:.*}", gate(_no_such_route))
     if settings.cors_origins:
         app.on_response_prepare.append(cors_signal(settings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 import orjson
@@ -11,6 +12,7 @@ from multidict import MultiDict
 from offbook.web import parameters
 from offbook.web.bodies import JSON_TYPE, Fields, read_json, read_object
 from offbook.web.callers import caller_of
+from offbook.web.markdown import as_markdown, render
 from offbook.web.ready import PRIVATE, ReadyResponse
 from offbook.web.service import Service, StatusAnswer
 from offbook.workflows.caller import Caller
@@ -143,13 +145,17 @@ class ExecutionRoutes:
         return _accepted(execution_id)
 
     async def output(self, request: web.Request) -> web.Response:
-        """Answer the whole output of a node or item, as JSON."""
+        """Answer the whole output of a node or item as JSON, or with `?as=markdown` a part of it as a tree."""
         caller = caller_of(request)
         execution_id = parameters.execution_id_of(request)
         query = request.query
-        parameters.check_names(query, ("item",))
+        parameters.check_names(query, ("item", "as", "start"))
         item = parameters.whole_number("item", query["item"], most=10**9) if "item" in query else None
+        form = parameters.one_of("as", query.get("as", "json"), ("json", "markdown"))
+        start = parameters.whole_number("start", query.get("start", "0"), most=10**12)
         value = await self._service.output(execution_id, request.match_info["node_id"], item, caller=caller)
+        if form == "markdown":
+            value = await asyncio.get_running_loop().run_in_executor(None, render, as_markdown(value), start)
         return json_response(value)
 
     async def checkpoint(self, request: web.Request) -> web.Response:

@@ -37,7 +37,6 @@ class OperationRoutes:
 
     def routes(self) -> Iterable[web.RouteDef]:
         return (
-            web.get("/", self.index),
             web.get("/actors", self.actors),
             web.post("/drain", self.drain),
             web.get("/healthz", self.health),
@@ -46,6 +45,7 @@ class OperationRoutes:
         )
 
     async def index(self, request: web.Request) -> web.Response:
+        """Answer `GET /` where no browser asks for the page."""
         return json_response({"name": "offbook", "version": self._version, "links": LINKS})
 
     async def actors(self, request: web.Request) -> web.Response:

@@ -81,6 +81,13 @@ def text_parameter(query: Mapping[str, str], name: str) -> str | None:
     return _plain(name, query.get(name, "")) or None
 
 
+def one_of(name: str, text: str, words: tuple[str, ...]) -> str:
+    """Return a parameter that is one of these words."""
+    if text not in words:
+        raise bad_parameter(name, text, f"one of {', '.join(words)}")
+    return text
+
+
 def check_names(query: Mapping[str, str], known: tuple[str, ...]) -> None:
     """Refuse parameters that nobody reads: a misspelt filter would show everything."""
     for name in query:

@@ -19,11 +19,28 @@ class StatusAnswer(Protocol):
     def revision(self) -> int: ...
 
 
+class Views(Protocol):
+    """Answers for pages, beside the status."""
+
+    async def picture(self, reference: str) -> JsonObject: ...
+
+    async def picture_of_document(self, document: str | JsonObject) -> JsonObject: ...
+
+    async def text(self, reference: str) -> str: ...
+
+    async def difference(self, before: str, after: str) -> JsonObject: ...
+
+    async def inputs(self, execution_id: str, *, caller: Caller) -> JsonObject: ...
+
+
 class Service(Protocol):
     """Starts, shows and steers executions on behalf of callers. Raises classes of `offbook.workflows.errors`.
 
     Executions that are not the caller's raise ExecutionNotFound, like those that do not exist.
     """
+
+    @property
+    def views(self) -> Views: ...
 
     async def start(
         self,

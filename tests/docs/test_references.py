@@ -72,8 +72,7 @@ def test_every_dependency_is_explained() -> None:
         extra, names = ("", row[0]) if len(row) == 2 else (row[0].strip("`"), row[1])
         explained |= {(extra, name) for name in names.split(", ")}
     explained -= {("", "package"), ("extra", "package")}
-    # markdown-it-py is in two extras, for one reason.
-    assert wanted - {("dev", "markdown-it-py")} == explained
+    assert wanted == explained
 
 
 def _name(requirement: str) -> str:

@@ -114,6 +114,7 @@ class DummyService:
         """Released for each `health` that waits."""
         self.asked = asyncio.Event()
         """Set by the first `status`."""
+        self.views = DummyViews(self)
         self.is_ready = True
         self.drained: list[float | None] = []
         self.on_start: Callable[[DummyExecution], None] = _nothing
@@ -285,3 +286,25 @@ class DummyService:
 
     async def ready(self) -> tuple[bool, JsonObject]:
         return self.is_ready, {"status": "ready" if self.is_ready else "unready"}
+
+
+class DummyViews:
+    """Answers for pages with what it was asked."""
+
+    def __init__(self, service: DummyService) -> None:
+        self._service = service
+
+    async def picture(self, reference: str) -> JsonObject:
+        return {"name": reference, "nodes": [], "edges": []}
+
+    async def picture_of_document(self, document: str | JsonObject) -> JsonObject:
+        return {"name": "document", "nodes": [], "edges": []}
+
+    async def text(self, reference: str) -> str:
+        return f"name: {reference}\n"
+
+    async def difference(self, before: str, after: str) -> JsonObject:
+        return {"lines": [["-", before], ["+", after]]}
+
+    async def inputs(self, execution_id: str, *, caller: Caller) -> JsonObject:
+        return self._service.find(execution_id, caller).inputs

@@ -1,0 +1,102 @@
+// What can be done to an execution in the state it is in. Each button says what happened, also when it was refused.
+
+import { ask, get, post, Problem } from "./api.js";
+import { h, set } from "./dom.js";
+import { askFirst, Said } from "./dialog.js";
+import * as format from "./format.js";
+import { askFork } from "./fork.js";
+import { planText } from "./plan.js";
+import { RESUMABLE, RESTING } from "./state.js";
+
+export class Actions {
+  constructor(id, { signal, look }) {
+    this.id = id;
+    this.signal = signal;
+    this.look = look;
+    this.said = new Said();
+    this.buttons = h("div", { class: "buttons", role: "group", "aria-label": "What can be done" });
+    this.element = h("div", { class: "actions" }, this.buttons, this.said.element);
+    this.shown = "";
+  }
+
+  update(state) {
+    this.state = state;
+    const { status } = state.status;
+    if (status === this.shown) return;
+    const focused = this.buttons.contains(document.activeElement);
+    this.shown = status;
+    const resting = RESTING.has(status);
+    set(this.buttons,
+      resting ? null : h("button", { type: "button", onclick: () => this.pause() }, "Pause"),
+      resting ? null : h("button", { type: "button", class: "danger", onclick: () => this.cancel() }, "Cancel …"),
+      RESUMABLE.has(status) ? h("button", { type: "button", class: "primary", onclick: () => this.resume() }, "Resume …") : null,
+      resting ? h("button", { type: "button", onclick: () => this.fork() }, "Fork …") : null,
+      resting ? h("button", { type: "button", class: "danger", onclick: () => this.remove() }, "Delete …") : null);
+    if (focused) this.buttons.querySelector("button")?.focus();
+  }
+
+  async send(name, action, done) {
+    try {
+      const answer = await action();
+      this.said.done(done(answer));
+      this.look();
+    } catch (error) {
+      if (!this.signal.aborted) this.said.refused(name, error);
+      this.look();
+    }
+  }
+
+  pause() {
+    return this.send("Pause", () => post(`/executions/${this.id}/pause`), () => `Pause was accepted at ${format.clock(new Date())}: calls in flight finish and are kept, nothing new starts.`);
+  }
+
+  async cancel() {
+    const answer = await askFirst({
+      title: "Cancel this execution?", danger: true, confirm: "Cancel it", signal: this.signal,
+      body: h("p", {}, "Calls in flight are hung up on. What they had written so far is kept, and the execution can be resumed later."),
+      act: () => post(`/executions/${this.id}/cancel`),
+    });
+    if (answer === undefined) return;
+    this.said.done(`Cancel was accepted at ${format.clock(new Date())}.`);
+    this.look();
+  }
+
+  async resume() {
+    const guidance = h("textarea", { id: "guidance", rows: 3, placeholder: "For example: shorter, and in the past tense" });
+    const plan = h("div", { class: "plan", "aria-live": "polite" }, h("p", { class: "muted" }, "Looking at what would be done …"));
+    get(`/executions/${this.id}/resume`, { signal: this.signal }).then(
+      (found) => set(plan, planText(found)),
+      (error) => set(plan, h("p", { class: "muted" }, error instanceof Problem && error.status === 405 ? this.kept() : error.message)));
+    const answer = await askFirst({
+      title: "Resume from what did not finish", confirm: "Resume", signal: this.signal,
+      body: [plan, h("label", { for: "guidance" }, "Guidance for what failed ", h("span", { class: "muted" }, "(optional, reaches its prompt)")), guidance],
+      act: () => post(`/executions/${this.id}/resume`, guidance.value.trim() ? { guidance: guidance.value.trim() } : {}),
+    });
+    if (answer === undefined) return;
+    this.said.done(`Resumed at ${format.clock(new Date())} as epoch ${answer.epoch}.`);
+    this.look();
+  }
+
+  kept() {
+    const { progress } = this.state.status;
+    return `${progress.completed} of ${progress.total} nodes are done and are kept.`;
+  }
+
+  async fork(changes = {}) {
+    const answer = await askFork(this.id, this.state.status, changes, this.signal);
+    if (answer === undefined) return;
+    location.hash = `#/executions/${answer.execution_id}`;
+  }
+
+  async remove() {
+    const answer = await askFirst({
+      title: "Delete this execution?", danger: true, confirm: "Delete it", signal: this.signal,
+      body: h("p", {}, "Its outputs and its checkpoint are deleted with it. This cannot be undone."),
+      act: async () => {
+        await ask("DELETE", `/executions/${this.id}`);
+        return true;
+      },
+    });
+    if (answer) location.hash = "#/executions";
+  }
+}

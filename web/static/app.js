@@ -1,0 +1,91 @@
+// The page's frame: which view is shown, the banner, light and dark, signing in. Knows no view from within.
+
+import { connection, Problem } from "./api.js";
+import { h, say, set } from "./dom.js";
+import { icon } from "./icons.js";
+import { showSignIn, signOutButton } from "./session.js";
+
+const VIEWS = [
+  { name: "executions", title: "Executions", load: () => import("./executions.js") },
+  { name: "start", title: "Start", load: () => import("./start.js") },
+  { name: "workflows", title: "Workflows", load: () => import("./workflows.js") },
+  { name: "actors", title: "Actors", load: () => import("./actors.js") },
+];
+const EXECUTION = { name: "executions", title: "Execution", load: () => import("./execution.js") };
+
+const main = document.getElementById("main");
+const banner = document.getElementById("banner");
+let current = new AbortController();
+
+function route() {
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const [name = "", ...rest] = path.split("/").map(decodeURIComponent);
+  const view = VIEWS.find((each) => each.name === name) ?? VIEWS[0];
+  const chosen = view.name === "executions" && rest[0] ? EXECUTION : view;
+  return { view: chosen, rest, query: new URLSearchParams(query ?? "") };
+}
+
+async function show() {
+  current.abort(new DOMException("another view is shown", "AbortError"));
+  current = new AbortController();
+  const { signal } = current;
+  const { view, rest, query } = route();
+  document.title = `${view.title} · Offbook`;
+  drawNavigation(view.name);
+  set(main);
+  try {
+    const module = await view.load();
+    if (!signal.aborted) await module.show(main, { rest, query, signal });
+  } catch (error) {
+    if (!signal.aborted) tell(error);
+  }
+}
+
+function tell(error) {
+  if (error instanceof Problem && error.status === 401) {
+    showSignIn(main, show);
+    return;
+  }
+  console.error(error);
+  set(main, h("div", { class: "empty", role: "alert" }, h("h1", {}, error.title || "This did not work"),
+    h("p", {}, error.message), h("button", { type: "button", onclick: show }, "Try again")));
+}
+
+function drawNavigation(name) {
+  set(document.getElementById("nav"), VIEWS.map((view) =>
+    h("a", { href: `#/${view.name}`, "aria-current": view.name === name ? "page" : null }, view.title)));
+}
+
+function drawEnd() {
+  const dark = () => (document.documentElement.dataset.theme
+    ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const button = h("button", { type: "button", class: "quiet", onclick: () => {
+    document.documentElement.dataset.theme = dark() ? "light" : "dark";
+    try {
+      localStorage.setItem("offbook-theme", document.documentElement.dataset.theme);
+    } catch {
+      // It holds until the page is loaded again.
+    }
+    label();
+  } });
+  const label = () => {
+    say(button, dark() ? "Light" : "Dark");
+    button.setAttribute("aria-label", dark() ? "Use light colours" : "Use dark colours");
+  };
+  label();
+  set(document.getElementById("top-end"), button, signOutButton(show));
+}
+
+connection.listeners.add((message) => {
+  banner.hidden = !message;
+  set(banner, message ? [icon("recovering"), h("span", {}, message)] : []);
+});
+window.addEventListener("hashchange", show);
+window.addEventListener("signed-out", () => {
+  current.abort(new DOMException("signed out", "AbortError"));
+  current = new AbortController();
+  showSignIn(main, show);
+});
+document.getElementById("skip").addEventListener("click", () => main.focus());
+drawEnd();
+show();

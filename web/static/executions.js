@@ -1,0 +1,261 @@
+// The list of executions: live, filtered, and as long as it may be: only the rows that are seen are elements.
+
+import { get, persist } from "./api.js";
+import { attribute, freshId, h, say, set } from "./dom.js";
+import * as format from "./format.js";
+import { pill, setPill } from "./icons.js";
+import { followList } from "./list_news.js";
+import { STATUSES } from "./state.js";
+
+const PAGE = 100;
+const OVERSCAN = 8;
+const FIELDS = ["workflow", "user", "label"];
+
+export async function show(root, { query, signal }) {
+  const list = new List(query, signal);
+  set(root, list.element);
+  await list.load();
+  list.live();
+}
+
+class List {
+  constructor(query, signal) {
+    this.signal = signal;
+    this.query = query;
+    this.rows = new Map();
+    this.order = [];
+    this.shown = [];
+    this.cursor = null;
+    this.loading = null;
+    this.lines = new Map();
+    this.search = "";
+    this.build();
+    signal.addEventListener("abort", () => this.sizes.disconnect());
+  }
+
+  // Elements
+
+  build() {
+    const id = freshId("list");
+    this.count = h("p", { class: "muted", role: "status", id });
+    this.body = h("div", { class: "rows", role: "rowgroup" });
+    this.head = h("div", { class: "row row-head", role: "row" },
+      ["Status", "Workflow", "Progress", "User", "Age", "Tokens", "Cost"].map((name) =>
+        h("span", { role: "columnheader", class: `col-${name.toLowerCase()}` }, name)));
+    this.scroller = h("div", {
+      class: "table", role: "table", tabindex: 0, "aria-label": "Executions", "aria-describedby": id,
+      onscroll: () => this.draw(), onkeydown: (event) => this.onKey(event),
+    }, this.head, this.body);
+    this.empty = h("div", { class: "empty", hidden: true });
+    this.element = h("section", { class: "view list" },
+      h("header", { class: "view-head" }, h("h1", {}, "Executions"), this.count,
+        h("a", { class: "button primary", href: "#/start" }, "Start one")),
+      this.filters(), this.scroller, this.empty);
+    this.sizes = new ResizeObserver(() => this.draw());
+    this.sizes.observe(this.scroller);
+  }
+
+  filters() {
+    const asked = new Set(this.query.getAll("status").flatMap((word) => word.split(",")).filter(Boolean));
+    const chips = STATUSES.map((status) => h("button", {
+      type: "button", class: `chip state-${status}`, "aria-pressed": String(asked.has(status)),
+      onclick: () => {
+        if (asked.has(status)) asked.delete(status);
+        else asked.add(status);
+        this.filter("status", [...asked].join(","));
+      },
+    }, status));
+    const fields = FIELDS.map((name) => h("input", {
+      type: "search", "aria-label": `Only with this ${name}`, value: this.query.get(name) ?? "",
+      placeholder: name === "label" ? "label=value" : name,
+      onchange: (event) => this.filter(name, event.target.value.trim()),
+    }));
+    const search = h("input", {
+      type: "search", "aria-label": "Search what is listed, or enter an id", placeholder: "Search, or an id",
+      oninput: () => {
+        const text = search.value.trim().toLowerCase();
+        if (/^[0-9a-f]{32}$/.test(text)) location.hash = `#/executions/${text}`;
+        this.search = text;
+        this.arrange();
+      },
+    });
+    return h("div", { class: "filters", role: "search" }, h("div", { class: "chips", role: "group", "aria-label": "Only these states" }, chips),
+      h("div", { class: "fields" }, fields, search));
+  }
+
+  filter(name, value) {
+    const query = new URLSearchParams(this.query);
+    if (value) query.set(name, value);
+    else query.delete(name);
+    location.hash = `#/executions${query.size ? `?${query}` : ""}`;
+  }
+
+  // Rows
+
+  path(cursor) {
+    const query = new URLSearchParams({ limit: PAGE });
+    for (const name of ["status", ...FIELDS]) if (this.query.get(name)) query.set(name, this.query.get(name));
+    if (cursor) query.set("cursor", cursor);
+    return `/executions?${query}`;
+  }
+
+  async load() {
+    const page = await persist(() => get(this.path(), { signal: this.signal }), this.signal);
+    this.rows.clear();
+    this.take(page.executions);
+    this.cursor = page.next_cursor;
+    this.arrange();
+  }
+
+  async more() {
+    if (this.cursor === null || this.loading !== null) return;
+    this.loading = persist(() => get(this.path(this.cursor), { signal: this.signal }), this.signal);
+    try {
+      const page = await this.loading;
+      this.take(page.executions);
+      this.cursor = page.next_cursor;
+    } catch (error) {
+      if (!this.signal.aborted) throw error;
+      return;
+    } finally {
+      this.loading = null;
+    }
+    this.arrange();
+  }
+
+  take(rows) {
+    for (const row of rows) this.rows.set(row.execution_id, row);
+  }
+
+  live() {
+    followList(this, this.signal);
+    const clock = setInterval(() => this.drawAges(), 5000);
+    this.signal.addEventListener("abort", () => clearInterval(clock));
+  }
+
+  /** Whether a row that has changed is one of those asked for. */
+  wanted(row) {
+    const statuses = this.query.get("status")?.split(",").filter(Boolean) ?? [];
+    const workflow = this.query.get("workflow");
+    const user = this.query.get("user");
+    const label = this.query.get("label");
+    return (statuses.length === 0 || statuses.includes(row.status))
+      && (!workflow || workflow === row.workflow.name || workflow === row.workflow.fingerprint)
+      && (!user || user === row.user_id)
+      && (!label || row.labels?.[label.split("=")[0]] === label.slice(label.indexOf("=") + 1));
+  }
+
+  change(row) {
+    if (this.wanted(row)) this.rows.set(row.execution_id, { ...this.rows.get(row.execution_id), ...row });
+    else this.rows.delete(row.execution_id);
+    this.scheduled ??= requestAnimationFrame(() => {
+      this.scheduled = null;
+      this.arrange();
+    });
+  }
+
+  arrange() {
+    this.order = [...this.rows.values()].sort((one, other) =>
+      other.created_at < one.created_at ? -1 : other.created_at > one.created_at ? 1 : other.execution_id < one.execution_id ? -1 : 1);
+    this.shown = this.search ? this.order.filter((row) => this.matches(row)) : this.order;
+    const more = this.cursor === null ? "" : " or more";
+    say(this.count, this.search ? `${this.shown.length} of ${this.order.length}${more} listed` : `${format.count(this.order.length, "execution")}${more}`);
+    const nothing = this.shown.length === 0;
+    this.empty.hidden = !nothing;
+    this.scroller.hidden = nothing;
+    if (nothing) set(this.empty, this.order.length || [...this.query.keys()].length
+      ? h("p", {}, "Nothing fits. ", h("a", { href: "#/executions" }, "Show all executions"))
+      : [h("h2", {}, "Nothing has run here yet"), h("p", {}, h("a", { href: "#/start" }, "Start an execution"), ", or send one to ", h("code", {}, "POST /executions"), ".")]);
+    this.draw();
+  }
+
+  matches(row) {
+    const labels = Object.entries(row.labels ?? {}).map(([key, value]) => `${key}=${value}`);
+    return [row.execution_id, row.workflow.name, row.user_id ?? "", row.status, ...labels]
+      .some((text) => text.toLowerCase().includes(this.search));
+  }
+
+  draw() {
+    const height = parseFloat(getComputedStyle(this.scroller).getPropertyValue("--row")) || 44;
+    const top = Math.max(0, Math.floor(this.scroller.scrollTop / height) - OVERSCAN);
+    const end = Math.min(this.shown.length, Math.ceil((this.scroller.scrollTop + this.scroller.clientHeight) / height) + OVERSCAN);
+    this.body.style.setProperty("height", `${this.shown.length * height}px`);
+    attribute(this.scroller, "aria-rowcount", this.cursor === null ? this.shown.length + 1 : -1);
+    const seen = new Set();
+    for (let place = top; place < end; place += 1) {
+      const row = this.shown[place];
+      seen.add(row.execution_id);
+      let line = this.lines.get(row.execution_id);
+      if (line === undefined) {
+        line = new Line(row);
+        this.lines.set(row.execution_id, line);
+        this.body.append(line.element);
+      }
+      line.show(row, place, height);
+    }
+    for (const [id, line] of this.lines) {
+      if (seen.has(id)) continue;
+      line.element.remove();
+      this.lines.delete(id);
+    }
+    if (end + 2 * OVERSCAN >= this.shown.length) this.more();
+  }
+
+  drawAges() {
+    for (const line of this.lines.values()) line.showAge();
+  }
+
+  onKey(event) {
+    if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+    const places = [...this.lines.values()].sort((one, other) => one.place - other.place);
+    const now = places.findIndex((line) => line.element.contains(document.activeElement));
+    const next = places[now < 0 ? 0 : now + (event.key === "ArrowDown" ? 1 : -1)];
+    if (next === undefined) return;
+    event.preventDefault();
+    next.link.focus();
+    next.element.scrollIntoView({ block: "nearest" });
+  }
+}
+
+/** One row. Its elements are changed, never rebuilt: what has the focus keeps it. */
+class Line {
+  constructor(row) {
+    this.pill = pill(row.status);
+    this.link = h("a", { href: `#/executions/${row.execution_id}` });
+    this.id = h("span", { class: "id" }, format.shortId(row.execution_id));
+    this.bar = h("span", { class: "bar-fill" });
+    this.percent = h("span", { class: "number" });
+    this.user = h("span");
+    this.age = h("span");
+    this.tokens = h("span");
+    this.cost = h("span");
+    const cell = (name, ...children) => h("span", { role: "cell", class: `col-${name}` }, children);
+    this.element = h("div", { class: "row", role: "row" },
+      cell("status", this.pill), cell("workflow", this.link, this.id),
+      cell("progress", h("span", { class: "bar", "aria-hidden": "true" }, this.bar), this.percent),
+      cell("user", this.user), cell("age", this.age), cell("tokens", this.tokens), cell("cost", this.cost));
+  }
+
+  show(row, place, height) {
+    this.place = place;
+    this.element.style.setProperty("top", `${place * height}px`);
+    attribute(this.element, "aria-rowindex", place + 2);
+    if (this.row === row) return;
+    this.row = row;
+    setPill(this.pill, row.status);
+    say(this.link, row.workflow.name);
+    this.bar.style.setProperty("width", `${row.percent}%`);
+    attribute(this.bar, "class", `bar-fill state-${row.status}`);
+    say(this.percent, format.percent(row.percent));
+    say(this.user, row.user_id ?? "–");
+    attribute(this.user, "title", row.user_id);
+    say(this.tokens, format.tokens(row.usage));
+    say(this.cost, format.money(row.cost));
+    this.showAge();
+  }
+
+  showAge() {
+    say(this.age, format.age(Date.now() / 1000 - format.seconds(this.row.created_at)));
+    attribute(this.age, "title", format.dateTime(this.row.created_at));
+  }
+}

@@ -1,0 +1,159 @@
+// What nodes returned: read as Markdown or raw, copied, downloaded, edited for a fork.
+
+import { get } from "./api.js";
+import { h, say, set } from "./dom.js";
+import * as format from "./format.js";
+import { prose } from "./prose.js";
+
+export class Outputs {
+  constructor(id, picture, signal, { onEdit }) {
+    this.id = id;
+    this.signal = signal;
+    this.onEdit = onEdit;
+    this.picture = picture;
+    this.node = null;
+    this.item = null;
+    this.raw = false;
+    this.nodes = h("select", { "aria-label": "Node", onchange: () => this.choose(this.nodes.value) });
+    this.items = h("select", { "aria-label": "Item", hidden: true, onchange: () => this.choose(this.node, this.items.value === "" ? null : Number(this.items.value)) });
+    this.mode = h("button", { type: "button", "aria-pressed": "false", onclick: () => {
+      this.raw = !this.raw;
+      this.mode.setAttribute("aria-pressed", String(this.raw));
+      this.load();
+    } }, "Raw");
+    this.told = h("span", { class: "muted", role: "status" });
+    this.tools = h("div", { class: "tools" }, this.nodes, this.items, this.mode,
+      h("button", { type: "button", onclick: () => this.copy() }, "Copy"),
+      h("button", { type: "button", onclick: () => this.download() }, "Download"),
+      h("button", { type: "button", onclick: () => this.edit() }, "Edit and fork"), this.told);
+    this.text = h("article", { class: "reading", tabindex: 0, "aria-label": "Output" });
+    this.element = h("div", { class: "outputs" }, this.tools, this.text);
+    this.names = "";
+  }
+
+  /** Offer the nodes that have an output now. */
+  update(state) {
+    this.state = state;
+    const { node_results: results, last_output_node: last } = state.status;
+    const found = this.picture.nodes.filter((node) => results[node.id] && ("output" in results[node.id] || "output_ref" in results[node.id] || results[node.id].items?.completed));
+    const names = found.map((node) => node.id).join();
+    if (names !== this.names) {
+      this.names = names;
+      set(this.nodes, found.map((node) => h("option", { value: node.id }, node.label)));
+    }
+    if (found.length === 0) {
+      this.tools.hidden = true;
+      set(this.text, h("p", { class: "empty" }, "There is no output yet."));
+      return;
+    }
+    this.tools.hidden = false;
+    const wanted = found.some((node) => node.id === this.node) ? this.node : this.best(found, last);
+    this.nodes.value = wanted;
+    const version = this.version(wanted);
+    if (wanted !== this.node || version !== this.shown) this.choose(wanted, wanted === this.node ? this.item : null);
+  }
+
+  best(found, last) {
+    const output = found.filter((node) => node.type === "output").pop();
+    return output?.id ?? (found.some((node) => node.id === last) ? last : found[found.length - 1].id);
+  }
+
+  /** What distinguishes the output that is shown from a later one of the same node. */
+  version(node) {
+    const result = this.state.status.node_results[node];
+    return `${this.state.status.epoch}/${result.attempt}/${result.finished_at}/${result.items?.completed ?? ""}`;
+  }
+
+  choose(node, item = null) {
+    const result = this.state.status.node_results[node];
+    const many = result?.items;
+    this.items.hidden = !many;
+    if (many) {
+      const whole = "output" in result || "output_ref" in result;
+      const first = whole ? [h("option", { value: "" }, "All items")] : [];
+      set(this.items, first, Array.from({ length: many.total }, (_, place) => h("option", { value: place }, `Item ${place + 1}`)));
+      this.item = item ?? (whole ? null : 0);
+      this.items.value = this.item ?? "";
+    } else {
+      this.item = null;
+    }
+    this.node = node;
+    this.nodes.value = node;
+    this.shown = this.version(node);
+    if (this.element.isConnected) this.load();
+  }
+
+  /** Show this node's output if it has one. */
+  prefer(node) {
+    if ([...this.nodes.options].some((option) => option.value === node)) this.choose(node);
+  }
+
+  path(query) {
+    const asked = new URLSearchParams(query);
+    if (this.item !== null) asked.set("item", this.item);
+    return `/executions/${this.id}/nodes/${this.node}/output${asked.size ? `?${asked}` : ""}`;
+  }
+
+  async load() {
+    if (this.node === null) return;
+    const asked = this.path({});
+    try {
+      if (this.raw) {
+        const value = await this.value();
+        if (asked === this.path({})) set(this.text, h("pre", { class: "raw" }, asText(value)));
+      } else {
+        await this.part(0, asked);
+      }
+    } catch (error) {
+      if (!this.signal.aborted) set(this.text, h("p", { class: "empty" }, error.status === 404 ? "This has no output yet." : error.message));
+    }
+  }
+
+  async part(start, asked) {
+    const part = await get(this.path({ as: "markdown", start }), { signal: this.signal });
+    if (asked !== this.path({})) return;
+    if (start === 0) set(this.text);
+    this.text.append(...prose(part.blocks).flat(Infinity));
+    if (part.end < part.characters) {
+      const more = h("button", { type: "button", onclick: () => {
+        more.remove();
+        this.part(part.end, asked);
+      } }, `Show more (${format.percent((100 * part.end) / part.characters)} of ${format.bytes(part.characters)} shown)`);
+      this.text.append(more);
+    }
+  }
+
+  value() {
+    return get(this.path({}), { signal: this.signal });
+  }
+
+  async copy() {
+    try {
+      await navigator.clipboard.writeText(asText(await this.value()));
+      say(this.told, "Copied.");
+    } catch (error) {
+      say(this.told, `Not copied: ${error.message}`);
+    }
+  }
+
+  async download() {
+    const value = await this.value();
+    const text = typeof value === "string" || (Array.isArray(value) && value.every((each) => typeof each === "string"));
+    const file = new Blob([text ? [value].flat().join("\n\n") : JSON.stringify(value, null, 2)], { type: text ? "text/markdown" : "application/json" });
+    const address = URL.createObjectURL(file);
+    const item = this.item === null ? "" : `-${this.item + 1}`;
+    h("a", { href: address, download: `${this.node}${item}.${text ? "md" : "json"}` }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 1000);
+    say(this.told, "Downloaded.");
+  }
+
+  async edit() {
+    this.onEdit(this.node, this.item, await this.value());
+  }
+}
+
+export function asText(value) {
+  if (typeof value === "string") return value;
+  if (Array.isArray(value) && value.length && value.every((each) => typeof each === "string")) return value.join("\n\n");
+  return JSON.stringify(value, null, 2);
+}

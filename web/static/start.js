@@ -1,0 +1,124 @@
+// Start an execution: pick a workflow, fill in what it asks for, see what it would cost, go.
+
+import { get, persist, post } from "./api.js";
+import { Said } from "./dialog.js";
+import { h, set } from "./dom.js";
+import * as format from "./format.js";
+import { inputField, showErrors } from "./forms.js";
+import { Graph } from "./graph.js";
+
+export async function show(root, { rest: [reference], signal }) {
+  const { workflows } = await persist(() => get("/workflows", { signal }), signal);
+  const newest = [...new Map([...workflows].reverse().map((each) => [each.name, each])).values()].sort((one, other) => one.name.localeCompare(other.name));
+  const chosen = workflows.find((each) => each.fingerprint === reference || each.name === reference) ?? newest[0];
+  if (chosen === undefined) {
+    set(root, h("section", { class: "view" }, h("h1", {}, "Start"), h("div", { class: "empty" }, h("h2", {}, "No workflow is registered"),
+      h("p", {}, h("a", { href: "#/workflows" }, "Paste a document"), " to validate and register it."))));
+    return;
+  }
+  const wanted = reference ?? chosen.name;
+  const [workflow, picture] = await Promise.all([
+    persist(() => get(`/workflows/${encodeURIComponent(wanted)}`, { signal }), signal),
+    persist(() => get(`/workflows/${encodeURIComponent(wanted)}/layout`, { signal }), signal),
+  ]);
+  const graph = new Graph();
+  signal.addEventListener("abort", () => graph.stop());
+  set(root, h("section", { class: "view" }, h("header", { class: "view-head" }, h("h1", {}, "Start an execution")),
+    h("div", { class: "split" }, startForm(workflow, newest, signal), h("div", { class: "stack" }, graph.element))));
+  graph.draw(picture);
+}
+
+function startForm(workflow, choices, signal) {
+  const { document: written } = workflow;
+  const fields = Object.entries(written.inputs ?? {}).map(([name, spec]) => inputField(name, spec));
+  const choose = h("select", { id: "workflow", onchange: () => {
+    location.hash = `#/start/${encodeURIComponent(choose.value)}`;
+  } }, choices.map((each) => h("option", { value: each.name }, each.name)));
+  choose.value = workflow.name;
+  const user = h("input", { type: "text", id: "user", autocomplete: "off", value: remembered() });
+  const labels = h("input", { type: "text", id: "labels", autocomplete: "off", placeholder: "order=4711, team=books" });
+  const durability = h("select", { id: "durability" }, [["", "as the workflow says"], ["async", "async: written behind, the default"], ["sync", "sync: each step on disk before the next"], ["exit", "exit: nothing until it ends"]]
+    .map(([value, text]) => h("option", { value }, text)));
+  const tokens = h("input", { type: "text", inputmode: "numeric", id: "budget-tokens", autocomplete: "off", placeholder: "no limit" });
+  const left = h("div", { class: "error", role: "alert" });
+  const plan = h("div", { class: "plan", "aria-live": "polite" });
+  const said = new Said();
+  const body = () => ({
+    workflow: workflow.fingerprint,
+    inputs: Object.fromEntries(fields.map((field) => [field.name, field.read()]).filter(([, value]) => value !== undefined)),
+    ...(user.value.trim() ? { user: { id: user.value.trim() } } : {}),
+    ...(durability.value ? { durability: durability.value } : {}),
+    ...(labels.value.trim() ? { labels: readLabels(labels.value) } : {}),
+    ...(tokens.value.trim() ? { budget: { tokens: Number(tokens.value), mode: "hard" } } : {}),
+  });
+  const refused = (action, error) => {
+    const general = showErrors(fields, error, "inputs");
+    set(left, general.map((text) => h("p", {}, text)));
+    said.refused(action, { message: general.length ? general[0] : "see the fields." });
+  };
+  const attempt = async (button, action, send, done) => {
+    button.disabled = true;
+    set(left);
+    for (const field of fields) field.fail("");
+    try {
+      done(await send());
+    } catch (error) {
+      if (!signal.aborted) refused(action, error);
+    } finally {
+      button.disabled = false;
+    }
+  };
+  const look = h("button", { type: "button", onclick: () => attempt(look, "The plan", () => post("/executions?plan=true", body(), { signal }),
+    (found) => {
+      said.done("");
+      set(plan, estimateText(found));
+    }) }, "Plan it");
+  const go = h("button", { type: "submit", class: "primary" }, "Start");
+  return h("form", { class: "card start-form", novalidate: true, "aria-label": "Start an execution", onsubmit: (event) => {
+    event.preventDefault();
+    remember(user.value.trim());
+    attempt(go, "The start", () => post("/executions", body(), { headers: { "Idempotency-Key": crypto.randomUUID?.() ?? String(Math.random()) } }),
+      (started) => {
+        location.hash = `#/executions/${started.execution_id}`;
+      });
+  } },
+  h("div", { class: "field" }, h("label", { for: "workflow" }, "Workflow"), choose, written.description ? h("p", { class: "muted" }, written.description) : null),
+  fields.length ? h("div", { class: "fields-list" }, fields.map((field) => field.element)) : h("p", { class: "muted" }, "It asks for nothing."),
+  h("div", { class: "field" }, h("label", { for: "user" }, "For the user"), user, h("p", { class: "muted hint" }, "On whose behalf it runs, and with whose keys.")),
+  h("details", {}, h("summary", {}, "Labels, durability, budget"), h("div", { class: "fields-list" },
+    h("div", { class: "field" }, h("label", { for: "labels" }, "Labels"), labels),
+    h("div", { class: "field" }, h("label", { for: "durability" }, "Durability"), durability),
+    h("div", { class: "field" }, h("label", { for: "budget-tokens" }, "At most so many tokens"), tokens))),
+  plan, left, h("div", { class: "buttons" }, go, look), said.element);
+}
+
+function estimateText(found) {
+  return h("dl", { class: "facts" },
+    h("div", {}, h("dt", {}, "Nodes"), h("dd", {}, format.whole(found.nodes))),
+    h("div", {}, h("dt", {}, "Model calls"), h("dd", {}, `${found.calls_known ? "" : "at least "}${format.whole(found.calls)}`)),
+    h("div", {}, h("dt", {}, "Tokens, at most about"), h("dd", {}, format.whole(found.tokens))),
+    h("div", {}, h("dt", {}, "Cost, at most about"), h("dd", {}, found.cost ? format.money(found.cost) : "no price is known")));
+}
+
+function readLabels(text) {
+  return Object.fromEntries(text.split(",").map((pair) => pair.trim()).filter(Boolean).map((pair) => {
+    const [key, ...value] = pair.split("=");
+    return [key.trim(), value.join("=").trim()];
+  }));
+}
+
+function remembered() {
+  try {
+    return localStorage.getItem("offbook-user") ?? "";
+  } catch {
+    return "";
+  }
+}
+
+function remember(user) {
+  try {
+    localStorage.setItem("offbook-user", user);
+  } catch {
+    // It is asked for again next time.
+  }
+}

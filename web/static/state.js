@@ -1,0 +1,62 @@
+// One execution as the page knows it: what the server told, put together. Invents nothing.
+
+const STEPS_KEPT = 4000;
+
+export class ExecutionState {
+  constructor() {
+    this.status = null;
+    this.steps = [];
+    this.bySeq = new Map();
+  }
+
+  get loaded() {
+    return this.status !== null;
+  }
+
+  /** Take a status payload in: whole, or with changed entries only. Returns the ids of the nodes that changed. */
+  take(payload) {
+    const before = this.status;
+    if (!payload.partial || before === null) {
+      // Steps that the server no longer keeps were told all the same.
+      if (before !== null && payload.epoch === before.epoch && payload.revision < before.revision) return [];
+      this.status = payload;
+      for (const step of payload.processing_steps) this.takeStep(step);
+      return Object.keys(payload.node_results);
+    }
+    if (payload.revision < before.revision) return [];
+    const nodes = { ...before.node_results, ...payload.node_results };
+    this.status = { ...payload, partial: false, node_results: nodes };
+    for (const step of payload.processing_steps) this.takeStep(step);
+    return Object.keys(payload.node_results);
+  }
+
+  /** Take a step in: a new one, or a streamed one that has grown. */
+  takeStep(step) {
+    const known = this.bySeq.get(step.seq);
+    if (known !== undefined) {
+      Object.assign(known, step);
+      return known;
+    }
+    const kept = { ...step };
+    this.bySeq.set(step.seq, kept);
+    let place = this.steps.length;
+    while (place > 0 && this.steps[place - 1].seq > step.seq) place -= 1;
+    this.steps.splice(place, 0, kept);
+    while (this.steps.length > STEPS_KEPT) this.bySeq.delete(this.steps.shift().seq);
+    return kept;
+  }
+
+  node(id) {
+    return this.status?.node_results[id];
+  }
+
+  get atRest() {
+    return RESTING.has(this.status?.status);
+  }
+}
+
+export const RESTING = new Set(["completed", "failed", "cancelled", "paused", "interrupted"]);
+export const RESUMABLE = new Set(["failed", "cancelled", "paused", "interrupted"]);
+export const STATUSES = [
+  "queued", "running", "waiting", "paused", "interrupted", "recovering", "completed", "failed", "cancelled",
+];

@@ -1,0 +1,53 @@
+// Why an execution does not move: the node, its attempt, the last sign of life, and what it waits for.
+
+import { h } from "./dom.js";
+import * as format from "./format.js";
+import { pill } from "./icons.js";
+import { RESTING } from "./state.js";
+
+/** Seconds without a sign of life after which a node is worth a look. */
+const SILENT = 30;
+
+export function findings(status, { actors, counts }) {
+  const now = Date.now() / 1000;
+  const actor = actors.find((each) => each.execution_id === status.execution_id);
+  const conclusions = [...conclude(status, actor, counts, now)];
+  return h("div", { class: "findings" },
+    h("p", {}, pill(status.status), " ", h("a", { href: `#/executions/${status.execution_id}` }, status.workflow.name), h("span", { class: "muted" }, `, ${format.percent(status.progress.percent)}, epoch ${status.epoch}`)),
+    h("ul", {}, conclusions.map((text) => h("li", {}, text))));
+}
+
+function* conclude(status, actor, counts, now) {
+  if (RESTING.has(status.status)) {
+    yield status.status === "completed" ? "It is completed: nothing is left to do." : `It is ${status.status} and waits to be resumed.${status.error ? ` ${status.error.type}: ${status.error.message}` : ""}`;
+    return;
+  }
+  if (status.status === "queued") yield "It waits for a place: the worker runs as many executions as it may.";
+  if (status.status === "recovering") yield "Its actor is being restarted, or its worker has just been started.";
+  if (status.waiting) yield waits(status.waiting, now);
+  for (const [id, node] of Object.entries(status.node_results)) {
+    if (node.status === "running") yield running(id, node, status, counts, now);
+    else if (node.status === "waiting" && !status.waiting) yield `${id} waits before its next attempt.`;
+  }
+  if (actor === undefined) yield "It has no actor in this worker.";
+  else {
+    if (actor.restarts) yield `Its actor was restarted ${format.count(actor.restarts, "time")}; last reason: ${actor.last_reason || "not known"}.`;
+    if (actor.mailbox.depth > 100) yield `Its mailbox has ${format.count(actor.mailbox.depth, "message")}: it is behind.`;
+  }
+  if (!status.checkpoint.saved && status.journal.lag_ms > 1000) yield `The journal is ${format.duration(status.journal.lag_ms / 1000)} behind.`;
+}
+
+function waits({ kind, name, until, node_id: node }, now) {
+  const left = until ? `, for another ${format.duration(format.seconds(until) - now)}` : "";
+  const what = { signal: `an answer (signal ${name})`, timer: `a time${left}`, budget: `a budget to be raised (${name})`, provider: `the limit of ${name}${left}` }[kind] ?? kind;
+  return `${node ?? name} waits for ${what}.`;
+}
+
+function running(id, node, status, counts, now) {
+  const steps = status.processing_steps.filter((step) => step.node_id === id);
+  const last = steps[steps.length - 1];
+  const silent = now - format.seconds(last?.at ?? node.started_at);
+  const doing = `${id} runs, attempt ${node.attempt}${node.items ? `, ${node.items.completed} of ${node.items.total} items done` : ""}`;
+  if (silent > SILENT) return `${doing}. Its last sign of life was ${format.duration(silent)} ago${counts.queued_calls ? `; ${format.count(counts.queued_calls, "call")} wait for a place in this worker` : ": its provider or its code is slow"}.`;
+  return `${doing}. It is alive: its last sign of life was ${format.duration(silent)} ago.`;
+}

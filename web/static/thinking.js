@@ -1,0 +1,140 @@
+// What an execution does, as it does it: a block for each attempt at a node or item, its text as it streams.
+
+import { h, say, set } from "./dom.js";
+import * as format from "./format.js";
+import { icon } from "./icons.js";
+
+const NEAR = 48;
+const BLOCKS_SHOWN = 400;
+const ENDS = { finished: "completed", failed: "failed", cancelled: "cancelled", skipped: "skipped" };
+const NOTES = {
+  started: "started",
+  retry: "tries again",
+  waiting: "waits",
+  finished: "finished",
+  failed: "failed",
+  skipped: "skipped",
+  cancelled: "cancelled",
+  paused: "paused",
+  resumed: "resumed",
+};
+
+export class Thinking {
+  constructor(labels) {
+    this.labels = labels;
+    this.blocks = [];
+    this.open = new Map();
+    this.seen = new Map();
+    this.only = null;
+    this.follows = true;
+    this.stream = h("div", { class: "stream", tabindex: 0, role: "log", "aria-label": "Steps and text", "aria-live": "off", onscroll: () => this.onScroll() });
+    this.note = h("p", { class: "empty" }, "Nothing has been said yet.");
+    this.jump = h("button", { type: "button", class: "jump", hidden: true, onclick: () => this.toEnd() }, "Follow the text");
+    this.missing = h("p", { class: "muted missing", hidden: true });
+    this.element = h("div", { class: "thinking" }, this.missing, this.note, this.stream, this.jump);
+  }
+
+  update(state) {
+    const first = state.steps[0]?.seq ?? 1;
+    this.missing.hidden = first <= 1;
+    if (first > 1) say(this.missing, `${format.count(first - 1, "earlier step")} happened before this page was opened. Outputs have the whole text.`);
+    let fresh = false;
+    for (const step of state.steps) {
+      const before = this.seen.get(step.seq);
+      if (before === step.text.length) continue;
+      this.seen.set(step.seq, step.text.length);
+      this.takeStep(step, before ?? -1);
+      fresh = true;
+    }
+    if (!fresh) return;
+    this.note.hidden = this.blocks.length > 0;
+    if (this.follows) this.toEnd();
+  }
+
+  takeStep(step, before) {
+    const key = `${step.node_id}/${step.item}`;
+    let block = this.open.get(key);
+    if (block === undefined || (block.ended && before < 0)) {
+      block = new Block(step, this.labels.get(step.node_id) ?? step.node_id);
+      this.open.set(key, block);
+      this.blocks.push(block);
+      this.stream.append(block.element);
+      block.filter(this.only);
+      while (this.blocks.length > BLOCKS_SHOWN) this.blocks.shift().element.remove();
+    }
+    block.take(step);
+  }
+
+  filter(only) {
+    this.only = only;
+    for (const block of this.blocks) block.filter(only);
+    if (this.follows) this.toEnd();
+  }
+
+  onScroll() {
+    const { scrollTop, clientHeight, scrollHeight } = this.stream;
+    this.follows = scrollHeight - scrollTop - clientHeight < NEAR;
+    this.jump.hidden = this.follows;
+  }
+
+  toEnd() {
+    this.follows = true;
+    this.jump.hidden = true;
+    this.stream.scrollTop = this.stream.scrollHeight;
+  }
+}
+
+class Block {
+  constructor(step, label) {
+    this.nodeId = step.node_id;
+    this.item = step.item;
+    this.began = step.at;
+    this.ended = false;
+    this.texts = new Map();
+    this.state = h("span", { class: "block-state" }, icon("running", 14));
+    this.time = h("time", { datetime: step.at }, format.clock(step.at));
+    const name = step.node_id === null ? "Execution" : format.place(label, step.item);
+    this.head = h("header", {}, this.state, h("h3", {}, name), this.time);
+    this.body = h("div", { class: "block-body" });
+    this.element = h("section", { class: "block", "aria-label": name }, this.head, this.body);
+  }
+
+  take(step) {
+    if (step.kind === "text" || step.kind === "thinking") {
+      this.takeText(step);
+      return;
+    }
+    const end = ENDS[step.kind];
+    if (step.kind !== "started" && step.kind !== "finished" || step.text) {
+      const words = [NOTES[step.kind] ?? step.kind, step.text].filter(Boolean).join(": ");
+      this.body.append(h("p", { class: `note note-${step.kind}` }, h("span", {}, words)));
+    }
+    if (end !== undefined || step.node_id === null) {
+      this.ended = true;
+      set(this.state, icon(end ?? step.kind, 14));
+      this.element.classList.add(`state-${end ?? step.kind}`);
+      const took = format.seconds(step.at) - format.seconds(this.began);
+      if (took >= 0.05) say(this.time, `${format.clock(step.at)}, ${format.duration(took)}`);
+    }
+  }
+
+  takeText(step) {
+    let text = this.texts.get(step.seq);
+    if (text === undefined) {
+      let paragraph = this.body.lastElementChild;
+      if (!paragraph?.classList.contains(step.kind)) {
+        paragraph = h("div", { class: `prose ${step.kind}` });
+        this.body.append(paragraph);
+      }
+      text = document.createTextNode("");
+      paragraph.append(text);
+      this.texts.set(step.seq, text);
+    }
+    if (step.text.startsWith(text.data)) text.appendData(step.text.slice(text.data.length));
+    else text.data = step.text;
+  }
+
+  filter(only) {
+    this.element.hidden = only !== null && this.nodeId !== only && this.nodeId !== null;
+  }
+}
