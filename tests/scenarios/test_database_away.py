@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from tests.scenarios.conftest import Open
+from offbook.workflows.records import ExecutionFilter
+from tests.scenarios.conftest import Close, Open
 from tests.scenarios.documents import book
 from tests.scenarios.fake_model import FINE, FakeModel, Reply
 from tests.scenarios.unreachable_store import UnreachableStore
@@ -75,6 +78,68 @@ async def test_start_while_it_is_away_is_refused_and_starts_nothing(opened: Open
     store.come_back()
     assert (await worker.rest(await worker.start(book())))["status"] == "completed"
     assert [row["status"] for row in (await worker.call("GET", "/executions")).body["executions"]] == ["completed"]
+
+
+async def test_start_that_was_stored_and_refused_all_the_same_is_taken_back_before_it_spends_anything(
+    opened: Open, closed: Close, model: FakeModel
+) -> None:
+    """The database stored it, and went away before it said so: nobody knew, and its sender heard 503."""
+    store = UnreachableStore()
+    worker = await opened(store=store, providers=model.providers)
+    store.go_away_after_the_next()
+    body = {"workflow": book(), "user": ADA}
+    refused = await worker.call("POST", "/executions", body, Idempotency_Key="monday")
+    assert (refused.status, refused.body["type"]) == (503, "/problems/storage-unavailable")
+    assert len(store.list_executions(ExecutionFilter(), before=None, limit=9)) == 1
+    again = await worker.call("POST", "/executions", body, Idempotency_Key="monday")
+    assert again.status == 503
+    store.come_back()
+    accepted = await worker.call("POST", "/executions", body, Idempotency_Key="monday")
+    assert accepted.status == 202
+    execution_id = accepted.body["execution_id"]
+    assert (await worker.rest(execution_id))["status"] == "completed"
+    assert [row.execution_id for row in store.list_executions(ExecutionFilter(), before=None, limit=9)] == [
+        execution_id
+    ]
+    # Nothing of the other is left that a later process would go on with.
+    await closed(worker)
+    later = await opened(store=store, providers=model.providers)
+    await later.engine.service.recovered()
+    assert set(model.counts.values()) == {1}
+
+
+async def test_worker_that_starts_while_it_is_away_goes_on_once_it_is_back(
+    opened: Open, closed: Close, model: FakeModel
+) -> None:
+    store = UnreachableStore()
+    first = await opened(store=store, providers=model.providers)
+    held = model.hold("chapter 1.")
+    execution_id = await first.start(book())
+    await model.until(lambda: model.count("chapter 1.") == 1)
+    await closed(first)
+    store.reads_too = True
+    store.go_away()
+    async with store_comes_back_after_a_refusal(store):
+        second = await opened(store=store, providers=model.providers)
+        # Answered once it can be: the question waits for the recovery, which waits for the database.
+        seen = await second.status(execution_id)
+    held.set()
+    assert (seen["epoch"], seen["node_results"]["outline"]["status"]) == (2, "completed")
+    assert (await second.rest(execution_id))["status"] == "completed"
+    assert model.counts == {"outline": 1, "chapter 0.": 1, "chapter 1.": 2, "chapter 2.": 1}
+
+
+@asynccontextmanager
+async def store_comes_back_after_a_refusal(store: UnreachableStore) -> AsyncIterator[None]:
+    """Have a store come back once it has refused somebody."""
+
+    async def come_back() -> None:
+        assert await asyncio.to_thread(store.refused.wait, PATIENCE)
+        store.come_back()
+
+    coming = asyncio.create_task(come_back())
+    yield
+    await coming
 
 
 async def test_resume_while_it_is_away_is_refused_and_can_be_asked_for_again(opened: Open, model: FakeModel) -> None:

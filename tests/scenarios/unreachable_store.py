@@ -11,11 +11,14 @@ from offbook.workflows.records import Write, WriteResult
 
 
 class UnreachableStore(MemoryStore):
-    """A MemoryStore whose writer and `ping` fail while it is away; what is read comes from what it has."""
+    """A MemoryStore whose writer and `ping` fail while it is away; what is read comes from what it has, at first."""
 
     def __init__(self) -> None:
         super().__init__()
         self._away = threading.Event()
+        self._goes_after = threading.Event()
+        self.reads_too = False
+        """Whether what is unfinished cannot be read either."""
         self.refused = threading.Event()
         """Set once a transaction has come while it was away."""
 
@@ -23,18 +26,35 @@ class UnreachableStore(MemoryStore):
         """Refuse every transaction that writes, from now on."""
         self._away.set()
 
+    def go_away_after_the_next(self) -> None:
+        """Store one more transaction, and be away before its sender hears of it."""
+        self._goes_after.set()
+
     def come_back(self) -> None:
         self._away.clear()
 
     def commit(self, writes: Sequence[Write]) -> list[WriteResult]:
-        if self._away.is_set():
-            self.refused.set()
-        self._check()
-        return super().commit(writes)
+        self._refuse()
+        results = super().commit(writes)
+        if self._goes_after.is_set():
+            self._goes_after.clear()
+            self._away.set()
+            raise StorageUnavailable("the disk has been pulled out")
+        return results
+
+    def unfinished(self, worker_id: str) -> list[str]:
+        if self.reads_too:
+            self._refuse()
+        return super().unfinished(worker_id)
 
     def ping(self) -> None:
         self._check()
         super().ping()
+
+    def _refuse(self) -> None:
+        if self._away.is_set():
+            self.refused.set()
+        self._check()
 
     def _check(self) -> None:
         if self._away.is_set():
