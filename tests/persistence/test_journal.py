@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,10 @@ from offbook.workflows.errors import StorageUnavailable
 from offbook.workflows.records import JournalRecord, JournalStore
 from tests.postgres import shared_postgres
 
+EXECUTIONS = 50_000 if os.environ.get("OFFBOOK_SOAK") else 5_000
+"""How many pass through one journal."""
+AT_ONCE = 10
+LONG = 5
 KINDS = ("memory", "sqlite", "postgresql")
 
 
@@ -64,6 +69,18 @@ def records(execution_id: str, first: int, last: int, size: int = 10) -> list[Jo
 
 def record(execution_id: str, seq: int, size: int = 10) -> JournalRecord:
     return JournalRecord(execution_id, seq, f'["{execution_id}",{seq},"{"x" * size}"]'.encode())
+
+
+def pragma(journal: SqlJournal, what: str) -> Any:
+    """Ask or set something of the connection that commits."""
+    connection = journal._engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA {what}")
+        row = cursor.fetchone()
+        return row[0] if row else None
+    finally:
+        connection.close()
 
 
 def seqs(journal: JournalStore, execution_id: str) -> list[int]:
@@ -312,16 +329,44 @@ def test_torn_segment_costs_what_is_in_it_and_keeps_nobody_from_starting(sql_she
 # In a file
 
 
-def test_file_keeps_its_size_however_many_executions_pass(tmp_path: Path) -> None:
-    """Each leaves 20 KB behind, 12 MB in all: what is needed at once is 200 KB."""
+def test_every_commit_to_a_file_is_synced(tmp_path: Path) -> None:
     journal = SqlJournal.in_folder(tmp_path, "worker")
-    largest = 0
-    for number in range(600):
-        forget = {f"e{number - 10}": 2} if number >= 10 else {}
-        journal.commit(records(f"e{number}", 1, 2, size=10_000), forget)
+    assert (pragma(journal, "synchronous"), pragma(journal, "journal_mode")) == (2, "wal")
+    assert sorted(file.name for file in tmp_path.glob("*.db")) == ["journal.db"]
+    journal.close()
+
+
+def test_file_that_cannot_be_written_says_so_and_takes_the_records_once_it_can(tmp_path: Path) -> None:
+    journal = SqlJournal.in_folder(tmp_path, "worker")
+    pragma(journal, "query_only=ON")
+    with pytest.raises(StorageUnavailable, match="readonly"):
+        journal.commit(records("a", 1, 2), {})
+    pragma(journal, "query_only=OFF")
+    journal.commit(records("a", 1, 2), {})
+    assert seqs(journal, "a") == [1, 2]
+    journal.close()
+
+
+def test_file_keeps_its_size_however_many_executions_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each leaves 4 KB behind, and some go on and on among them: what is needed at once is a little."""
+    monkeypatch.setattr(journal_segments, "COMPACT_ABOVE", 2_000_000)
+    monkeypatch.setattr(journal_segments, "COMPACT_BYTES", 1_000_000)
+    journal = SqlJournal.in_folder(tmp_path, "worker")
+    largest = written = commits = 0
+    for first in range(0, EXECUTIONS, AT_ONCE):
+        commits += 1
+        batch = [each for number in range(first, first + AT_ONCE) for each in records(f"e{number}", 1, 2, size=2000)]
+        forget = {f"e{number}": 2 for number in range(max(0, first - AT_ONCE), first)}
+        # Each segment has something in it that is needed on.
+        batch.append(record(f"long{commits % LONG}", 1 + commits // LONG))
+        journal.commit(batch, forget)
         largest = max(largest, journal.size())
-    assert largest < 7_000_000
-    assert journal._index.bytes < 300_000
+        written += sum(len(each.data) for each in batch)
+    print(f"\n{EXECUTIONS} executions, {written} bytes written, the file took {largest} at most")
+    assert written > EXECUTIONS * 4000
+    assert largest < 8_000_000
+    assert journal._index.bytes < 3_000_000
+    assert sum(len(journal.read([f"long{number}"])[f"long{number}"]) for number in range(LONG)) == commits
     journal.close()
 
 

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+from loguru import logger
+
+from offbook.persistence.memory_store import MemoryStore
 from offbook.workflows.messages import NodeFailed, NodeFinished, TimerFired
+from offbook.workflows.records import ClaimExecution
 from offbook.workflows.values import NO_USAGE, NodeError
 from tests.scenarios.conftest import Open
 from tests.scenarios.documents import book, llm, workflow
 from tests.scenarios.fake_model import FINE, Asked, FakeModel, Reply
 from tests.scenarios.worker import Worker
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What is logged meanwhile."""
+    lines: list[str] = []
+    sink = logger.add(lines.append, format="{message}", level="WARNING")
+    yield lines
+    logger.remove(sink)
 
 
 async def fail(worker: Worker, model: FakeModel) -> str:
@@ -109,6 +124,27 @@ async def test_two_workers_on_one_database_resume_an_execution_once(
     assert model.counts["chapter 1."] == 2
     await second.command(execution_id, "cancel")
     assert (await second.rest(execution_id))["status"] == "cancelled"
+
+
+async def test_state_of_an_older_epoch_is_not_stored_and_is_counted_and_logged(
+    opened: Open, model: FakeModel, said: list[str]
+) -> None:
+    """Another worker has taken the execution meanwhile: this one gives it up, and writes over nothing."""
+    store = MemoryStore()
+    worker = await opened(store=store, providers=model.providers)
+    held = model.hold("go")
+    execution_id = await worker.start(workflow(llm("a", "go", model="fake/writer")))
+    await model.until(lambda: model.under_way == 1)
+    store.commit([ClaimExecution(execution_id, 7, "another worker", "running")])
+    held.set()
+    payload = await worker.evicted(execution_id)
+    letters = (await worker.call("GET", "/actors")).body["dead_letters"]
+    row = store.load_row(execution_id)
+    assert row is not None
+    assert (row.epoch, row.worker_id, row.status) == (7, "another worker", "running")
+    assert payload["source"] == "database"
+    assert letters["reasons"] == {"stale-write": 1}
+    assert [line for line in said if line.startswith("state refused as stale")]
 
 
 async def test_pauses_and_cancels_at_once_are_one_cancel(opened: Open, model: FakeModel) -> None:

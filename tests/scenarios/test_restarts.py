@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 
 import pytest
 
+from offbook.engine import Engine
 from offbook.nodes.context import NodeContext
 from offbook.nodes.functions import FunctionRegistry
+from offbook.nodes.registry import NodeRegistry
+from offbook.persistence.memory_store import MemoryStore
+from offbook.workflows.caller import OPERATOR
 from offbook.workflows.values import JsonObject, parse_time
 from tests.scenarios.conftest import Open
-from tests.scenarios.documents import book, llm, python, template, workflow
+from tests.scenarios.documents import approval, book, llm, python, template, workflow
 from tests.scenarios.fake_model import FINE, FakeModel, Reply
-from tests.scenarios.worker import PATIENCE, Worker
+from tests.scenarios.worker import PATIENCE, Unheard, Worker
 
 
 @pytest.fixture
@@ -78,6 +84,36 @@ async def test_actor_that_crashes_again_and_again_fails_with_its_checkpoint_kept
     assert payload["checkpoint"] == {"saved": True, "failed_at_node": None, "completed_nodes": ["kept"]}
     assert (await worker.checkpoint(execution_id))["node_outputs"] == {"kept": "done"}
     assert (await line_of(worker, execution_id))["poisoned"] is True
+
+
+async def test_crashes_that_lie_further_apart_than_the_period_are_each_the_first() -> None:
+    ahead = 0.0
+
+    def clock() -> float:
+        return time.time() + ahead
+
+    asks = workflow(approval("ok"), restart={"max_restarts": 1, "within": 60})
+    async with Engine(store=MemoryStore(), registry=NodeRegistry.with_builtins(clock=clock), clock=clock) as engine:
+        execution_id = await engine.start(asks, user="ada")
+        for epoch in (1, 2, 3, 4):
+            await _waits_in(engine, execution_id, epoch)
+            entry = engine.service._directory.find(execution_id)
+            assert entry is not None
+            assert entry.ref is not None
+            assert entry.restarts == epoch - 1
+            if epoch < 4:
+                entry.ref.tell(Unheard())
+            ahead += 61.0
+        await engine.service.cancel(execution_id, caller=OPERATOR)
+
+
+async def _waits_in(engine: Engine, execution_id: str, epoch: int) -> None:
+    """Wait until an execution waits for a person in this epoch; it must not fail before."""
+    async with asyncio.timeout(PATIENCE):
+        while (status := await engine.status(execution_id))["epoch"] < epoch or status["status"] != "waiting":
+            assert status["error"] is None
+            since = status["revision"]
+            await engine.service.status(execution_id, caller=OPERATOR, since=since, wait=PATIENCE)
 
 
 async def test_execution_that_crashed_for_good_is_resumed_by_hand(worker: Worker, begun: list[int]) -> None:
