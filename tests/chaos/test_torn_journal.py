@@ -262,9 +262,8 @@ def test_file_that_is_cut_is_put_aside_and_what_can_be_read_of_it_kept(settled: 
                 cut,
                 found.said,
             )
-    print(
-        f"\n{len(cuts)} cuts of a file of {len(journal)} bytes; records kept: {kept[:: len(kept) // 10]} of {whole.records}"
-    )
+    some = kept[:: len(kept) // 10]
+    print(f"\n{len(cuts)} cuts of a file of {len(journal)} bytes; records kept: {some} of {whole.records}")
     # The longer the file, the more of its records: all of a segment or nothing of it.
     assert kept[0] == 0
     assert max(kept[len(kept) // 2 :]) == max(kept) > 0
