@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from offbook.actors.runner import NodeRunner
 
 REPORT_LIMIT = 100_000
-"""Characters, and entries, of reports kept between two flushes; what is older is dropped, as steps would drop it."""
+"""Characters, and entries, of reports kept between two flushes; what is older is dropped, and counted."""
 
 ENTRIES_SENT = 1000
 """Entries of one flush at most, neighbours of a kind joined; the last ones."""
@@ -43,6 +43,7 @@ class Call:
 
     __slots__ = (
         "_dirty",
+        "_dropped",
         "_entries",
         "_fraction",
         "_lock",
@@ -79,6 +80,8 @@ class Call:
         """Held while entries come and go: plain functions report from threads of their own."""
         self._entries: deque[tuple[str, str]] = deque()
         self._size = 0
+        self._dropped = 0
+        """Characters of reports that are not sent, since the last flush."""
         self._text: list[str] = []
         self._fraction: float | None = None
         self._dirty = False
@@ -96,6 +99,7 @@ class Call:
             if kind == "text":
                 self._text.append(text)
             self._keep(kind, text[-REPORT_LIMIT:])
+            self._dropped += max(0, len(text) - REPORT_LIMIT)
         self._mark()
 
     def _keep(self, kind: str, text: str) -> None:
@@ -103,7 +107,9 @@ class Call:
         entries.append((kind, text))
         self._size += 1 + len(text)
         while self._size > REPORT_LIMIT and len(entries) > 1:
-            self._size -= 1 + len(entries.popleft()[1])
+            dropped = len(entries.popleft()[1])
+            self._size -= 1 + dropped
+            self._dropped += dropped
 
     def fraction(self, value: float) -> None:
         if self.ended:
@@ -133,13 +139,19 @@ class Call:
         with self._lock:
             entries, self._entries, self._size = self._entries, deque(), 0
             fraction, self._fraction = self._fraction, None
+            dropped, self._dropped = self._dropped, 0
         joined: list[tuple[str, list[str]]] = []
         for kind, text in entries:
             if joined and joined[-1][0] == kind != "progress":
                 joined[-1][1].append(text)
             else:
                 joined.append((kind, [text]))
-        return tuple((kind, "".join(texts)) for kind, texts in joined[-ENTRIES_SENT:]), fraction
+        sent = [(kind, "".join(texts)) for kind, texts in joined[-ENTRIES_SENT:]]
+        dropped += sum(len(text) for _, texts in joined[:-ENTRIES_SENT] for text in texts)
+        if dropped:
+            # Who reads on must not take the rest for the whole.
+            sent.insert(0, ("progress", f"[{dropped} characters came faster than they can be shown]"))
+        return tuple(sent), fraction
 
     async def call_plain(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a plain function on a daemon thread of its own: one that never returns keeps neither slot nor process.

@@ -42,9 +42,12 @@ from offbook.actors.messages import (
     StoreWrite,
     SupervisorMessage,
     TakeUpExecution,
+    UnwatchExecution,
+    WatchExecution,
     WriteDone,
     WriteFailed,
 )
+from offbook.actors.publisher import Publisher
 from offbook.actors.recorder import STARTS, Recorder
 from offbook.actors.surroundings import Surroundings
 from offbook.persistence.group_journal import JournalGauge
@@ -105,6 +108,11 @@ class ExecutionActor(LoopActor):
     """Owns one run: answers for it from memory, has its nodes run, its outcome or checkpoint stored."""
 
     registered = False
+
+    _publisher: Publisher | None = None
+    """There is one while somebody watches."""
+    _retiring: RetireExecution | None = None
+    """That it may leave memory, once nobody watches any more."""
 
     def __init__(
         self, run: Run, around: Surroundings, *, inserted: bool, saved: bool, gauge: JournalGauge | None = None
@@ -170,6 +178,10 @@ class ExecutionActor(LoopActor):
                 return self._output(message)
             case GetRun():
                 return self._run
+            case WatchExecution():
+                return self._watch(message)
+            case UnwatchExecution():
+                return self._publisher.leave(message.watcher) if self._publisher is not None else None
             case ResumeExecution():
                 return self._resume(message)
             case CancelExecution():
@@ -232,6 +244,9 @@ class ExecutionActor(LoopActor):
 
     def _let_go(self) -> None:
         """Nobody is to wait for an actor that is no more."""
+        publisher, self._publisher = self._publisher, None
+        if publisher is not None:
+            publisher.close()
         self._resolve_changes(everything=True)
         waiters, self._rest_waiters = self._rest_waiters, None
         veiled, self._veiled = self._veiled, []
@@ -252,7 +267,7 @@ class ExecutionActor(LoopActor):
     def _apply(self, message: RunMessage) -> None:
         run = self._run
         effects = run.apply(message)
-        self._answer = None
+        self._changed()
         hold = self._recorder.record(message)
         for effect in effects:
             if hold and isinstance(effect, STARTS):
@@ -264,6 +279,12 @@ class ExecutionActor(LoopActor):
             self._tell_supervisor(StatusChanged(run.execution_id, run.status))
         if self._changes:
             self._resolve_changes()
+
+    def _changed(self) -> None:
+        """What was answered is no longer so, and is news to those who watch."""
+        self._answer = None
+        if self._publisher is not None:
+            self._publisher.note()
 
     def _perform(self, effect: Effect) -> None:
         around, run = self._around, self._run
@@ -382,7 +403,7 @@ class ExecutionActor(LoopActor):
                 if message.result.applied and epoch == self._run.epoch and message.write.save == self._last_save:
                     self._saved = True
                     self._run.revision = max(self._run.revision, message.write.state["revision"])
-                    self._answer = None
+                    self._changed()
                     self._resolve_changes(everything=True)
                     self._resolve_rest()
                     self._tell_supervisor(ExecutionSaved(self._run.execution_id))
@@ -416,7 +437,7 @@ class ExecutionActor(LoopActor):
         self._inserted = True
         run.db_writes += 1
         run.revision += 1
-        self._answer = None
+        self._changed()
         future.set(run.execution_id)
         self._tell_supervisor(ExecutionAccepted(run.execution_id))
         if self._begin and not run.status.at_rest:
@@ -481,19 +502,39 @@ class ExecutionActor(LoopActor):
             return future
         run = self._run
         if since is not None:
-            payload = status_payload(run, self._context(), since)
+            payload = status_payload(run, self.context(), since)
             return StatusAnswer(orjson.dumps(payload), run.revision)
         answer = self._answer
         if answer is None:
-            body = orjson.dumps(status_payload(run, self._context()))
+            body = orjson.dumps(status_payload(run, self.context()))
             self._answer = answer = StatusAnswer(body, run.revision)
         return answer
 
-    def _context(self) -> StatusContext:
+    def context(self) -> StatusContext:
+        """Return what is shown of this execution that its run does not know."""
         completed = self._run.status is ExecutionStatus.COMPLETED
         saved = self._saved and self._run.status.at_rest and not completed
         currency = self._around.currency
         return StatusContext(checkpoint_saved=saved, journal=self._recorder.figures(), currency=currency)
+
+    def is_veiled(self) -> bool:
+        """Whether what would be shown is not on disk, and a crash could take it back."""
+        return self._recorder.is_veiled
+
+    def is_over(self) -> bool:
+        """Whether the run has ended, and is stored."""
+        return self._saved and self._run.status.ended
+
+    def _watch(self, message: WatchExecution) -> None:
+        if self._publisher is None:
+            self._publisher = Publisher(self._run, self, self._around.loop, self._unwatched)
+        self._publisher.join(message.watcher, message.after)
+
+    def _unwatched(self) -> None:
+        self._publisher = None
+        retiring, self._retiring = self._retiring, None
+        if retiring is not None:
+            self._retire(retiring)
 
     def _change(self, message: GetChange) -> LoopFuture:
         future: LoopFuture = LoopFuture()
@@ -601,6 +642,9 @@ class ExecutionActor(LoopActor):
             self._save()
 
     def _retire(self, message: RetireExecution) -> None:
+        if self._publisher is not None and self._publisher.has_watchers:
+            self._retiring = message
+            return
         if self._saved and self._run.status.at_rest and self._pending is None:
             self._tell_supervisor(ExecutionRetired(self._run.execution_id, message.commands))
 

@@ -16,6 +16,9 @@ from offbook.workflows.values import ExecutionUser, JsonValue
 if TYPE_CHECKING:
     from pykka import ActorRef
 
+    from offbook.actors.event_ring import Position
+    from offbook.actors.publisher import Watcher
+
 # To an execution
 
 
@@ -84,6 +87,21 @@ class GetOutput:
 @dataclass(frozen=True, slots=True)
 class GetRun:
     """Service to an execution: asked, answers its Run, to be read on the control loop and not changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchExecution:
+    """Anybody to an execution: asked; tell this watcher how you stand, or what came after an event, and all else."""
+
+    watcher: Watcher
+    after: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnwatchExecution:
+    """Anybody to an execution: this watcher hears no more."""
+
+    watcher: Watcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +206,8 @@ ExecutionMessage: TypeAlias = (
     | GetRest
     | GetOutput
     | GetRun
+    | WatchExecution
+    | UnwatchExecution
     | InterruptExecution
     | TakeUpExecution
     | RetireExecution

@@ -41,6 +41,7 @@ from offbook.actors.pages import decode_cursor, encode_cursor, row_json
 from offbook.actors.recovery import WorkerRecovery
 from offbook.actors.surroundings import Surroundings
 from offbook.actors.views import Views
+from offbook.actors.watching import ExecutionWatching
 from offbook.workflows.caller import Caller
 from offbook.workflows.checkpoint import checkpoint_document
 from offbook.workflows.document import Workflow
@@ -110,6 +111,8 @@ class ExecutionService:
         self._read_pool = read_pool
         self._transactions = transactions
         self._on_drain = on_drain
+        self.watching = ExecutionWatching(directory, self.status)
+        """Events of executions, for those who watch."""
         self._draining = False
         self._started = time.monotonic()
         self.views = Views(

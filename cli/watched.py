@@ -52,6 +52,30 @@ class Watched:
                 changes.append(Change(node_id, line))
         return changes
 
+    def hear(self, name: str, said: JsonObject) -> list[Change]:
+        """Take an event in; return what changed."""
+        if name == "snapshot":
+            return self.apply(said)
+        payload = self.payload
+        match name:
+            case "status":
+                return self.apply({**payload, **said, "partial": True, "node_results": {}, "processing_steps": []})
+            case "node":
+                entry = {key: value for key, value in said.items() if key != "node_id"}
+                results = {said["node_id"]: entry}
+                return self.apply({**payload, "partial": True, "node_results": results, "processing_steps": []})
+            case "text":
+                step = self.steps.get(said["seq"], {**said, "text": ""})
+                self.steps[said["seq"]] = {**step, "text": step["text"] + said["text"]}
+            case "step":
+                self.steps[said["seq"]] = said
+            case "progress":
+                payload["progress"] = said
+            case "usage":
+                payload.update(said)
+        self._forget_old_steps()
+        return []
+
     @property
     def status(self) -> ExecutionStatus:
         return ExecutionStatus(self.payload["status"])

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
+from offbook.web.events import EventRoutes
 from offbook.web.executions import ExecutionRoutes
 from offbook.web.gate import SAFE_METHODS, build_gate, cors_signal, seen_through
 from offbook.web.operations import OperationRoutes
@@ -30,6 +31,10 @@ def create_app(service: Service, settings: WebSettings | None = None) -> web.App
     open_gate = build_gate(replace(settings, internal_token=None))
     for r in PageRoutes(gate(operations.index)).routes():
         app.add_routes([web.RouteDef(r.method, r.path, open_gate(r.handler), r.kwargs)])
+    events = EventRoutes(service)
+    watched = build_gate(settings, limit=settings.max_streams)
+    app.add_routes([web.RouteDef(r.method, r.path, watched(r.handler), r.kwargs) for r in events.routes()])
+    app.on_shutdown.append(events.close)
     app.router.add_route("*", "/{path:.*}", gate(_no_such_route))
     if settings.cors_origins:
         app.on_response_prepare.append(cors_signal(settings))

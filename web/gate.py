@@ -32,12 +32,15 @@ CORS_EXPOSED = "ETag, Location, Retry-After"
 CORS_MAX_AGE = "600"
 
 
-def build_gate(settings: WebSettings) -> Callable[[Handler], Handler]:
-    """Build what is to be put around every handler; all that went through the same gate share its limit."""
+def build_gate(settings: WebSettings, limit: int | None = None) -> Callable[[Handler], Handler]:
+    """Build what is to be put around every handler; all that went through the same gate share its limit.
+
+    `limit`: of requests under way at once, where it is not that of the settings.
+    """
     host_allowed = _host_check(settings)
     authorized = _token_check(settings.internal_token)
     origins = frozenset(settings.cors_origins)
-    limit = settings.max_concurrent_requests
+    limit = settings.max_concurrent_requests if limit is None else limit
     max_body_bytes = settings.max_body_bytes
     under_way = 0
 

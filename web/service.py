@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from offbook.workflows.caller import Caller
@@ -33,6 +34,25 @@ class Views(Protocol):
     async def inputs(self, execution_id: str, *, caller: Caller) -> JsonObject: ...
 
 
+class Stream(Protocol):
+    """Where the events of one watcher go: whole ones, as bytes, without waiting."""
+
+    async def open(self) -> None: ...
+
+    def send(self, frames: bytes) -> None: ...
+
+    @property
+    def cut(self) -> asyncio.Future[None]: ...
+
+
+class Watching(Protocol):
+    """Has streams follow executions."""
+
+    async def watch(
+        self, execution_id: str, stream: Stream, *, caller: Caller, after: tuple[int, int] | None
+    ) -> bool: ...
+
+
 class Service(Protocol):
     """Starts, shows and steers executions on behalf of callers. Raises classes of `offbook.workflows.errors`.
 
@@ -41,6 +61,9 @@ class Service(Protocol):
 
     @property
     def views(self) -> Views: ...
+
+    @property
+    def watching(self) -> Watching: ...
 
     async def start(
         self,

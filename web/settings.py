@@ -22,6 +22,8 @@ class WebSettings:
     max_body_bytes: int = 4 * MEGABYTE
     max_concurrent_requests: int = 4096
     """Requests under way at once, long polls included; more are refused with over-capacity."""
+    max_streams: int = 10_000
+    """Streams of events open at once; they are not among the requests above."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names by which the server may be addressed besides loopback's; `*`: any."""
     version: str = ""

@@ -71,7 +71,7 @@ def status_payload(run: RunState, context: StatusContext, since: int | None = No
         "node_results": {
             node.id: _node_result(run, node, work, status) for node, work in nodes if work.revision > after
         },
-        "processing_steps": [_step(step) for step in run.steps if step[-1] > after],
+        "processing_steps": [step_entry(step) for step in run.steps if step[-1] > after],
         "first_seq": run.steps.first_seq,
         "last_output_node": run.last_output_node,
         "usage": usage.to_json(),
@@ -162,6 +162,19 @@ def _node_result(run: RunState, node: PlanNode, work: Work, status: ExecutionSta
     return entry
 
 
+def item_entry(run: RunState, work: Work) -> JsonObject:
+    """Describe an item of a foreach, without its output."""
+    usage = work.total_usage
+    return {
+        "status": _shown(work.status, run.status),
+        "attempt": work.attempt,
+        "started_at": format_time(work.started_at),
+        "finished_at": format_time(work.finished_at),
+        "usage": usage.to_json() if usage is not NO_USAGE else UNUSED,
+        "error": work.error.to_json() if work.error else None,
+    }
+
+
 def _shown(work: NodeStatus, status: ExecutionStatus) -> str:
     """Nothing runs in an execution that is at rest: what was on its way is pending again."""
     if work is NodeStatus.RUNNING and status.at_rest:
@@ -169,7 +182,8 @@ def _shown(work: NodeStatus, status: ExecutionStatus) -> str:
     return work.value
 
 
-def _step(step: Step) -> JsonObject:
+def step_entry(step: Step) -> JsonObject:
+    """Show a step as the status does."""
     seq, at, node_id, item, kind, text, _ = step
     return {"seq": seq, "at": format_time(at), "node_id": node_id, "item": item, "kind": kind, "text": text}
 

@@ -186,6 +186,20 @@ class Steps:
         kept = self._entries[-STEPS_KEPT:]
         return kept[0][0] if kept else self.last_seq + 1
 
+    @property
+    def last(self) -> Step | None:
+        """The newest step, if there is one."""
+        return self._entries[-1] if self._entries else None
+
+    def beginning_with(self, seq: int, length: int) -> list[Step] | None:
+        """Return the step of which so many characters are known, and those after it; None if some of it is gone."""
+        entries = self._entries
+        if not entries:
+            return [] if seq >= self.last_seq else None
+        begin = seq - entries[0][0]
+        # Of a step without text nothing can be missing.
+        return None if begin < (0 if length else -1) else entries[max(0, begin) :]
+
     def add(self, at: float, node_id: str | None, item: int | None, kind: StepKind, text: str, revision: int) -> None:
         self.last_seq = seq = self.last_seq + 1
         entries = self._entries

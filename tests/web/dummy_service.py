@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from offbook.actors.event_ring import frame
+from offbook.web.service import Stream
 from offbook.workflows.caller import Caller
 from offbook.workflows.errors import (
     CheckpointNotFound,
@@ -21,6 +23,7 @@ from offbook.workflows.errors import (
     ValidationFailed,
     WorkflowNotFound,
 )
+from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 
 EPOCH = 2**32
@@ -97,10 +100,35 @@ def _nothing(execution: DummyExecution) -> None:
     """Run nothing."""
 
 
+class DummyWatching:
+    """Tells a whole snapshot whenever an execution has changed."""
+
+    def __init__(self, service: DummyService) -> None:
+        self._service = service
+
+    async def watch(
+        self, execution_id: str, stream: Stream, *, caller: Caller, after: tuple[int, int] | None
+    ) -> bool:
+        execution = self._service.find(execution_id, caller)
+        await stream.open()
+        while not stream.cut.done():
+            changed = asyncio.ensure_future(execution.changed.wait())
+            payload = execution.payload(None)
+            stream.send(frame("snapshot", orjson.dumps(payload), (execution.revision, 0)))
+            if ExecutionStatus(execution.status).ended:
+                stream.send(frame("end", b'{"status": "%s"}' % execution.status.encode(), (execution.revision, 1)))
+                changed.cancel()
+                return True
+            await asyncio.wait((changed, stream.cut), return_when=asyncio.FIRST_COMPLETED)
+            changed.cancel()
+        return True
+
+
 class DummyService:
     """Answers like a worker; records what it was asked in `calls`."""
 
     def __init__(self) -> None:
+        self.watching = DummyWatching(self)
         self.executions: dict[str, DummyExecution] = {}
         self.keys: dict[str, tuple[JsonValue, str]] = {}
         self.workflows: dict[str, JsonObject] = {}
