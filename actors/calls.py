@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from offbook.actors.outcomes import as_stored_text
 from offbook.nodes.context import Cancellation
 from offbook.workflows.messages import RunMessage
+from offbook.workflows.reuse import Reuse
 from offbook.workflows.scope import Scope
 from offbook.workflows.values import NO_USAGE, Usage
 
@@ -36,6 +37,8 @@ class NodeTask:
     attempt: int
     scope: Scope
     reply: Callable[[RunMessage], None]
+    reuse: Reuse | None = None
+    """Of a fork: what it may keep of its parent."""
 
 
 class Call:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 from offbook.nodes.context import NodeFailure
 from offbook.nodes.registry import NodeRegistry, NodeType
 from offbook.workflows import templates
+from offbook.workflows.effective import evaluate_config
 from offbook.workflows.scope import Scope
 from offbook.workflows.values import JsonObject
 
@@ -39,21 +40,13 @@ class Configs:
         node_type, constant = kept
         if constant is not None:
             return node_type, constant
-        return node_type, _checked(node_type, _rendered(node_type, node.body.config, scope))
+        return node_type, _checked(node_type, evaluate_config(node_type, node.body.config, scope))
 
 
 def _is_open(node_type: NodeType, config: JsonObject) -> bool:
     """Whether a config is known only when the node runs."""
     expressions = (config.get(field) for field in node_type.expression_fields)
     return templates.has_template(config) or any(isinstance(each, str) for each in expressions)
-
-
-def _rendered(node_type: NodeType, config: JsonObject, scope: Scope) -> JsonObject:
-    fields = node_type.expression_fields
-    return {
-        field: (templates.evaluate if field in fields else templates.render)(value, scope)
-        for field, value in config.items()
-    }
 
 
 def _checked(node_type: NodeType, config: JsonObject) -> BaseModel:

@@ -84,6 +84,7 @@ class Entry:
             (not where.statuses or self.status.value in where.statuses)
             and (where.workflow is None or where.workflow in (plan.workflow.name, plan.fingerprint))
             and (where.user_id is None or where.user_id == self.user_id)
+            and (where.parent_id is None or (run.reuse is not None and run.reuse.parent_id == where.parent_id))
             and all(run.labels.get(key) == value for key, value in where.labels.items())
         )
 
@@ -105,6 +106,7 @@ class Entry:
             created_at=run.created_at,
             started_at=run.started_at,
             finished_at=run.finished_at,
+            parent_id=run.reuse.parent_id if run.reuse is not None else None,
         )
 
 

@@ -86,6 +86,7 @@ from offbook.workflows.messages import (
     NodeFinished,
     NodeParked,
     NodeProgressed,
+    NodeReused,
     PauseRequested,
     Recovered,
     ResumeRequested,
@@ -152,6 +153,7 @@ class ExecutionActor(LoopActor):
                 return self._status(message.since)
             case (
                 NodeFinished()
+                | NodeReused()
                 | NodeFailed()
                 | NodeParked()
                 | NodeProgressed()
@@ -298,6 +300,7 @@ class ExecutionActor(LoopActor):
                         attempt=effect.attempt,
                         scope=run.scope(effect.node_id, effect.item),
                         reply=self._hear,
+                        reuse=run.reuse,
                     )
                 )
             case SaveOutcome() | SaveCheckpoint():

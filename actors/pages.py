@@ -44,5 +44,6 @@ def row_json(row: ExecutionRow, *, live: bool) -> JsonObject:
         "created_at": format_time(row.created_at),
         "started_at": format_time(row.started_at),
         "finished_at": format_time(row.finished_at),
+        "parent": row.parent_id,
         "status_url": f"/status/{row.execution_id}",
     }

@@ -96,7 +96,8 @@ class WorkerRecovery:
         saved_seq = stored.state.get("journal_seq", 0) if stored.state is not None else 0
         lost = ""
         if run.durability == Durability.EXIT and not run.status.at_rest:
-            lost = "checkpoint" if stored.state is not None else "beginning"
+            saved = stored.state is not None and stored.state.get("started_at") is not None
+            lost = "checkpoint" if saved else "beginning"
         claimed = claimed_epoch(stored, run)
         unsaved = run.status.at_rest and run.journal_seq > saved_seq
         size = sum(len(record.data) for record in records if saved_seq < record.seq <= run.journal_seq)

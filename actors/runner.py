@@ -17,11 +17,12 @@ from offbook.actors.calls import Call, NodeTask
 from offbook.actors.configs import Configs
 from offbook.actors.decisions import DecideTask, ExpandTask, decide, expand
 from offbook.actors.outcomes import as_json, as_stored_error, as_stored_text, crash_error
+from offbook.actors.slices import SliceTask, begin_slices
 from offbook.nodes.context import NodeContext, NodeFailure, Park
 from offbook.nodes.prices import PriceTable
 from offbook.nodes.registry import NodeRegistry
 from offbook.workflows.errors import OffbookError
-from offbook.workflows.messages import NodeFailed, NodeFinished, NodeParked, NodeProgressed
+from offbook.workflows.messages import NodeFailed, NodeFinished, NodeParked, NodeProgressed, NodeReused
 from offbook.workflows.values import JsonValue, NodeError
 
 ABORT_GRACE = 2.0
@@ -57,10 +58,11 @@ class NodeRunner:
         self._loop_factory = loop_factory
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._inbox: deque[NodeTask | DecideTask | ExpandTask] = deque()
+        self._inbox: deque[NodeTask | DecideTask | ExpandTask | SliceTask] = deque()
         self._armed = False
         self._queue: deque[Call] = deque()
         self._calls: dict[str, list[Call]] = {}
+        self._sliced: set[asyncio.Task[None]] = set()
         self._active = 0
         self._closing = False
         self._dirty: list[Call] = []
@@ -90,8 +92,8 @@ class NodeRunner:
         if thread.is_alive():
             logger.warning("node runner did not end in time", seconds=timeout)
 
-    def submit(self, task: NodeTask | DecideTask | ExpandTask) -> None:
-        """Hand over an attempt, a decision or an expansion; its reply is called on the runner's thread."""
+    def submit(self, task: NodeTask | DecideTask | ExpandTask | SliceTask) -> None:
+        """Hand over what is to be done or evaluated; its reply is called on the runner's thread."""
         self._inbox.append(task)
         if not self._armed:
             self._armed = True
@@ -170,8 +172,16 @@ class NodeRunner:
                 self._take(Call(self, task))
             elif isinstance(task, DecideTask):
                 task.reply(decide(task, self._clock()))
-            else:
+            elif isinstance(task, ExpandTask):
                 task.reply(expand(task, self._clock()))
+            else:
+                self._slice(task)
+
+    def _slice(self, task: SliceTask) -> None:
+        assert self._loop is not None
+        sliced = begin_slices(self._loop, task)
+        self._sliced.add(sliced)
+        sliced.add_done_callback(self._sliced.discard)
 
     def _take(self, call: Call) -> None:
         if self._closing:
@@ -203,6 +213,9 @@ class NodeRunner:
         task = call.task
         scope = task.scope
         try:
+            if task.reuse is not None and self._is_kept(task):
+                self._reuse(call)
+                return
             node_type, config = self._configs.of(scope)
             context = NodeContext(
                 task.execution_id,
@@ -229,6 +242,15 @@ class NodeRunner:
             self._fail(call, crash_error(crash))
         else:
             self._finish(call, output)
+
+    def _is_kept(self, task: NodeTask) -> bool:
+        node_type = self._registry.get(task.scope.node.body.type)
+        return task.reuse is not None and node_type is not None and task.reuse.holds(task.scope, task.item, node_type)
+
+    def _reuse(self, call: Call) -> None:
+        if self._end(call):
+            task = call.task
+            task.reply(NodeReused(task.scope.node.id, task.item, task.attempt, task.epoch, self._clock()))
 
     def _over(self, call: Call, handle: asyncio.Task[None]) -> None:
         """The attempt is really over: forget it and let the next one begin."""

@@ -17,6 +17,7 @@ from pykka import ActorDeadError, ActorRef
 
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import Entry, ExecutionDirectory
+from offbook.actors.forks import Forks
 from offbook.actors.loop import LoopFuture, LoopRef
 from offbook.actors.messages import (
     AdoptExecution,
@@ -113,6 +114,19 @@ class ExecutionService:
         self._on_drain = on_drain
         self.watching = ExecutionWatching(directory, self.status)
         """Events of executions, for those who watch."""
+        self.forks = Forks(
+            around,
+            directory,
+            catalogue.types,
+            new_id=lambda: next(_new_ids),
+            plan_of=self._plan,
+            execution_user=self._execution_user,
+            durability=self._durability,
+            check_caller=self._check_caller,
+            rest_soon=self._rest_soon,
+            stored_run=self._stored_run,
+            ask_supervisor=self._ask_supervisor,
+        )
         self._draining = False
         self._started = time.monotonic()
         self.views = Views(
@@ -322,13 +336,16 @@ class ExecutionService:
         workflow: str | None = None,
         user: str | None = None,
         labels: dict[str, str] | None = None,
+        parent: str | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> JsonObject:
         """Return a page, newest first: what is in memory from memory, the rest by one read."""
         limit = max(1, min(limit, MAX_PAGE))
         owner = user if caller.is_operator else caller.user_id
-        where = ExecutionFilter(statuses=statuses, workflow=workflow, user_id=owner, labels=labels or {})
+        where = ExecutionFilter(
+            statuses=statuses, workflow=workflow, user_id=owner, labels=labels or {}, parent_id=parent
+        )
         before = decode_cursor(cursor)
         live = await self._ask_supervisor(ListLive(where), ASK_TIMEOUT)
         rows = {

@@ -11,6 +11,7 @@ from offbook.nodes.context import NodeContext, NodeFailure
 from offbook.nodes.node_type import NodeConfig, NodeType
 from offbook.workflows.document import CONTAINER_TYPE, ForeachConfig
 from offbook.workflows.errors import Problem
+from offbook.workflows.types import Sight
 from offbook.workflows.values import JsonValue
 
 
@@ -26,6 +27,7 @@ class TemplateNode(NodeType):
     name = "template"
     config_model: type[BaseModel] = TemplateConfig
     produces_content = True
+    sees = Sight.CONFIG
 
     async def run(self, ctx: NodeContext, config: TemplateConfig) -> JsonValue:
         return config.text
@@ -43,6 +45,7 @@ class OutputNode(NodeType):
 
     name = "output"
     config_model: type[BaseModel] = OutputConfig
+    sees = Sight.CONFIG
 
     async def run(self, ctx: NodeContext, config: OutputConfig) -> JsonValue:
         return config.value

@@ -17,6 +17,7 @@ from offbook.nodes.providers import Message, ModelAnswer, ModelRequest, Provider
 from offbook.nodes.text import as_text
 from offbook.workflows.errors import Problem
 from offbook.workflows.templates import has_template, references
+from offbook.workflows.types import Sight
 from offbook.workflows.values import JsonValue, Usage
 
 CHARS_PER_TOKEN = 4
@@ -36,6 +37,7 @@ class LlmNode(NodeType):
     config_model: type[BaseModel] = ModelConfig
     produces_content = True
     needs_user = True
+    sees = Sight.CONFIG
 
     def __init__(self, providers: ProviderRegistry) -> None:
         self._providers = providers
@@ -108,6 +110,7 @@ class RefineNode(LlmNode):
 
     name = "refine"
     needs_last_output = True
+    sees = Sight.LAST_OUTPUT
 
     def _paragraphs(self, ctx: NodeContext, config: ModelConfig) -> Iterator[str]:
         text = as_text(ctx.last_output)

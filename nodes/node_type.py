@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from offbook.nodes.context import NodeContext
 from offbook.workflows.errors import Problem
+from offbook.workflows.types import Sight
 from offbook.workflows.values import JsonValue
 
 
@@ -30,6 +31,8 @@ class NodeType(ABC):
     needs_user: bool = False
     expression_fields: frozenset[str] = frozenset()
     """Config fields that are Jinja expressions, with or without braces."""
+    sees: Sight = Sight.EVERYTHING
+    """What its output may depend on: a fork keeps an output for which none of that has changed."""
 
     def check_config(self, config: Mapping[str, object]) -> Iterable[Problem]:
         """Yield what `config_model` cannot say of a config as it is written, before its templates are rendered.

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from offbook.workflows.loading import load_workflow
     from offbook.workflows.plan import UnknownNodeType
     from offbook.workflows.states import Durability, ExecutionStatus, NodeStatus
+    from offbook.workflows.types import Sight
     from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue, NodeError, Usage
 
 __all__ = [
@@ -122,6 +123,7 @@ __all__ = [
     "RetryPolicy",
     "SchemaTooNew",
     "SettingRefused",
+    "Sight",
     "SqlStore",
     "StaleMessage",
     "StatusUnavailable",
@@ -171,6 +173,7 @@ _HOMES = {
     "workflows.loading": ("load_workflow",),
     "workflows.plan": ("UnknownNodeType",),
     "workflows.states": ("Durability", "ExecutionStatus", "NodeStatus"),
+    "workflows.types": ("Sight",),
     "workflows.values": ("ExecutionUser", "JsonObject", "JsonValue", "NodeError", "Usage"),
 }
 """Which module each public name is in."""

@@ -40,6 +40,7 @@ from offbook.settings import EngineSettings
 from offbook.workflows.caller import OPERATOR
 from offbook.workflows.document import Workflow
 from offbook.workflows.errors import OffbookError, StatusUnavailable
+from offbook.workflows.forking import ForkRequest
 from offbook.workflows.records import ExecutionStore, JournalStore
 from offbook.workflows.values import ExecutionUser, JsonObject
 
@@ -291,6 +292,22 @@ class Engine:
         """Have an execution go on from what did not finish."""
         named = ExecutionUser(user) if user else None
         await self.service.resume(execution_id, caller=OPERATOR, guidance=guidance, user=named)
+
+    async def fork(
+        self,
+        execution_id: str,
+        inputs: JsonObject | None = None,
+        *,
+        workflow: str | JsonObject | Workflow | None = None,
+        outputs: JsonObject | None = None,
+        guidance: str = "",
+    ) -> str:
+        """Start an execution that keeps what these changes of another, at rest, do not touch; return its id.
+
+        `inputs` are those that change; `outputs` are given by hand, by node id or `chapters[2]`.
+        """
+        request = ForkRequest(inputs or {}, workflow, outputs, guidance)
+        return await self.service.forks.start(execution_id, request, caller=OPERATOR)
 
     async def wait(self, execution_id: str, timeout: float | None = None) -> JsonObject:
         """Return the status payload once the execution is at rest and stored; StatusUnavailable past `timeout` s."""

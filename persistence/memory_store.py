@@ -125,9 +125,10 @@ class MemoryStore:
             created_at=write.created_at,
             started_at=None,
             finished_at=None,
-            state=None,
-            outputs=(),
+            state=_copy(write.state),
+            outputs=tuple(replace(output, value=_copy(output.value)) for output in write.outputs),
             checkpoint=None,
+            parent_id=write.parent_id,
         )
         self._executions[write.execution_id] = _Kept(
             stored, idempotency_key=write.idempotency_key, request_hash=write.request_hash
@@ -148,7 +149,7 @@ class MemoryStore:
         if kept is None or kept.stored.epoch > write.epoch:
             return False
         before = kept.stored.outputs
-        known = {(output.node_id, output.item) for output in before}
+        known = {(output.node_id, output.item) for output in before if not output.kept}
         fresh = tuple(
             StoredOutput(output.node_id, output.item, _copy(output.value))
             for output in write.outputs
@@ -280,6 +281,7 @@ def _row(kept: _Kept) -> ExecutionRow:
         created_at=stored.created_at,
         started_at=stored.started_at,
         finished_at=stored.finished_at,
+        parent_id=stored.parent_id,
     )
 
 
@@ -289,5 +291,6 @@ def _matches(row: ExecutionRow, where: ExecutionFilter) -> bool:
         and (where.workflow is None or where.workflow in (row.workflow_name, row.fingerprint))
         and (where.user_id is None or where.user_id == row.user_id)
         and (where.worker_id is None or where.worker_id == row.worker_id)
+        and (where.parent_id is None or where.parent_id == row.parent_id)
         and all(row.labels.get(key) == value for key, value in where.labels.items())
     )

@@ -39,7 +39,7 @@ def pack_outputs(outputs: Sequence[StoredOutput]) -> list[bytes]:
     rows: list[bytes] = []
     size = 0
     for output in outputs:
-        row = orjson.dumps([output.node_id, output.item, output.value])
+        row = orjson.dumps([output.node_id, output.item, output.value, *([True] if output.kept else [])])
         if rows and size + len(row) > PART_BYTES:
             parts.append(_compress(b"[" + b",".join(rows) + b"]"))
             rows, size = [], 0
@@ -53,9 +53,9 @@ def pack_outputs(outputs: Sequence[StoredOutput]) -> list[bytes]:
 def unpack_outputs(parts: Iterable[bytes]) -> tuple[StoredOutput, ...]:
     """Read the outputs of all parts."""
     return tuple(
-        StoredOutput(node_id, item, value)
+        StoredOutput(node_id, item, value, bool(kept))
         for part in parts
-        for node_id, item, value in orjson.loads(_decompress(part))
+        for node_id, item, value, *kept in orjson.loads(_decompress(part))
     )
 
 

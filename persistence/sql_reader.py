@@ -39,6 +39,7 @@ _LISTED = (
     executions.c.created_at,
     executions.c.started_at,
     executions.c.finished_at,
+    executions.c.parent_id,
 )
 
 
@@ -180,6 +181,7 @@ def _stored(row: Row[Any], document: JsonObject, checkpoint: Row[Any] | None, pa
         state=unpack(packed_state) if packed_state is not None else None,
         outputs=unpack_outputs(parts),
         checkpoint=_summary(checkpoint) if checkpoint is not None else None,
+        parent_id=row.parent_id,
     )
 
 
@@ -190,6 +192,8 @@ def _conditions(where: ExecutionFilter) -> Iterator[Any]:
         yield or_(executions.c.workflow_name == where.workflow, executions.c.fingerprint == where.workflow)
     if where.user_id is not None:
         yield executions.c.user_id == where.user_id
+    if where.parent_id is not None:
+        yield executions.c.parent_id == where.parent_id
     if where.worker_id is not None:
         yield executions.c.worker_id == where.worker_id
     for key, value in where.labels.items():

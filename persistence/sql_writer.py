@@ -115,6 +115,14 @@ class SqlWriter:
         ]
         if pairs:
             connection.execute(self._insert_label, pairs)
+        seeds = [
+            {"execution_id": write.execution_id, "epoch": 1, "save": 1, "part": part, "data": data}
+            for place, write in inserts
+            if write.outputs and results[place].applied
+            for part, data in enumerate(pack_outputs(write.outputs))
+        ]
+        if seeds:
+            connection.execute(self._insert_output, seeds)
 
     def _save(self, connection: Connection, saves: list[Numbered], results: list[WriteResult]) -> None:
         if not saves:
@@ -260,6 +268,8 @@ def _execution_row(write: InsertExecution) -> dict[str, Any]:
         "created_at": write.created_at,
         "idempotency_key": _key(write),
         "request_hash": write.request_hash,
+        "outcome": pack(write.state) if write.state is not None else None,
+        "parent_id": write.parent_id,
     }
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
@@ -52,11 +53,21 @@ executions = Table(
     # Digest of user and key: without a user a key is as unique as with one, though NULL is never equal to NULL.
     Column("request_hash", String(64)),
     Column("outcome", LargeBinary),
-    # The state in which it completed; until then the state is in its checkpoint.
+    # The state in which it completed, or in which a fork began; in between the state is in its checkpoint.
+    Column("parent_id", String(32)),
+    # Of a fork: the execution it comes from, which may be gone.
     UniqueConstraint("idempotency_key", name="uq_executions_idempotency"),
     Index("ix_executions_newest", "created_at", "execution_id"),
     Index("ix_executions_user", "user_id", "created_at"),
     Index("ix_executions_status", "status", "worker_id"),
+    # Most executions are no forks, and cost nothing here.
+    Index(
+        "ix_executions_parent",
+        "parent_id",
+        "created_at",
+        sqlite_where=text("parent_id IS NOT NULL"),
+        postgresql_where=text("parent_id IS NOT NULL"),
+    ),
 )
 
 labels = Table(

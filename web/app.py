@@ -8,6 +8,7 @@ from aiohttp import web
 
 from offbook.web.events import EventRoutes
 from offbook.web.executions import ExecutionRoutes
+from offbook.web.forks import ForkRoutes
 from offbook.web.gate import SAFE_METHODS, build_gate, cors_signal, seen_through
 from offbook.web.operations import OperationRoutes
 from offbook.web.page import PageRoutes
@@ -23,7 +24,13 @@ def create_app(service: Service, settings: WebSettings | None = None) -> web.App
     gate = build_gate(settings)
     app = web.Application(client_max_size=settings.max_body_bytes)
     operations = OperationRoutes(service, settings.version)
-    for routes in (ExecutionRoutes(service), WorkflowRoutes(service), ViewRoutes(service), operations):
+    for routes in (
+        ExecutionRoutes(service),
+        ForkRoutes(service),
+        WorkflowRoutes(service),
+        ViewRoutes(service),
+        operations,
+    ):
         for r in routes.routes():
             handler = r.handler if r.method in SAFE_METHODS else seen_through(r.handler)
             app.add_routes([web.RouteDef(r.method, r.path, gate(handler), r.kwargs)])

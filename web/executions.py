@@ -18,7 +18,7 @@ from offbook.web.service import Service, StatusAnswer
 from offbook.workflows.caller import Caller
 from offbook.workflows.values import JsonValue
 
-LIST_PARAMETERS = ("status", "workflow", "user", "label", "cursor", "limit")
+LIST_PARAMETERS = ("status", "workflow", "user", "label", "parent", "cursor", "limit")
 DEFAULT_PAGE = 50
 
 
@@ -105,6 +105,7 @@ class ExecutionRoutes:
             workflow=parameters.text_parameter(query, "workflow"),
             user=parameters.text_parameter(query, "user"),
             labels=parameters.labels(query),
+            parent=parameters.text_parameter(query, "parent"),
             cursor=parameters.text_parameter(query, "cursor"),
             limit=parameters.whole_number("limit", limit, least=1, most=parameters.MAX_PAGE)
             if limit is not None

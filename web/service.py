@@ -7,6 +7,7 @@ from typing import Protocol
 
 from offbook.workflows.caller import Caller
 from offbook.workflows.errors import Problem
+from offbook.workflows.forking import ForkRequest
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 
 
@@ -53,6 +54,22 @@ class Watching(Protocol):
     ) -> bool: ...
 
 
+class Forks(Protocol):
+    """Starts executions that keep what they can of another one."""
+
+    async def start(
+        self,
+        execution_id: str,
+        request: ForkRequest,
+        *,
+        caller: Caller,
+        user: ExecutionUser | None = None,
+        labels: dict[str, str] | None = None,
+        durability: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> str: ...
+
+
 class Service(Protocol):
     """Starts, shows and steers executions on behalf of callers. Raises classes of `offbook.workflows.errors`.
 
@@ -64,6 +81,9 @@ class Service(Protocol):
 
     @property
     def watching(self) -> Watching: ...
+
+    @property
+    def forks(self) -> Forks: ...
 
     async def start(
         self,
@@ -107,6 +127,7 @@ class Service(Protocol):
         workflow: str | None = None,
         user: str | None = None,
         labels: dict[str, str] | None = None,
+        parent: str | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> JsonObject: ...

@@ -5,9 +5,10 @@ from __future__ import annotations
 from offbook.workflows.errors import OffbookError
 from offbook.workflows.plan import Plan
 from offbook.workflows.records import CHECKPOINT_SCHEMA, CheckpointSummary, SaveState, StoredExecution, StoredOutput
+from offbook.workflows.reuse import Reuse
 from offbook.workflows.run import Run
 from offbook.workflows.run_state import FailurePoint, Receipt
-from offbook.workflows.states import ExecutionStatus
+from offbook.workflows.states import ExecutionStatus, NodeStatus
 from offbook.workflows.values import JsonObject, JsonValue, NodeError
 from offbook.workflows.work import Steps, Work
 
@@ -81,6 +82,7 @@ def to_state(run: Run) -> JsonObject:
         "last_seq": run.steps.last_seq,
         "steps": run.steps.to_state(),
         "nodes": {node.id: work.to_state() for node, work in zip(run.plan.nodes, run.works, strict=True)},
+        **({"reuse": run.reuse.to_state()} if run.reuse is not None else {}),
     }
 
 
@@ -111,7 +113,8 @@ def base_run(stored: StoredExecution, plan: Plan) -> Run:
     run.db_writes = 1
     if stored.state is not None:
         _restore(run, stored.state)
-    run.adopt_outputs([(output.node_id, output.item, output.value) for output in stored.outputs])
+    run.adopt_kept({(output.node_id, output.item): output.value for output in stored.outputs if output.kept})
+    run.adopt_outputs([(output.node_id, output.item, output.value) for output in stored.outputs if not output.kept])
     return run
 
 
@@ -133,8 +136,17 @@ def _restore(run: Run, state: JsonObject) -> None:
     run.journal_seq = state.get("journal_seq", 0)
     run.signals = state.get("signals", {})
     run.steps = Steps.from_state(state["steps"], state["last_seq"], run.revision)
+    run.reuse = Reuse.from_state(state["reuse"]) if "reuse" in state else None
     nodes: dict[str, JsonValue] = state["nodes"]
     run.works = [Work.from_state(nodes[node.id], run.revision) for node in run.plan.nodes]
+
+
+def _is_reused(state: JsonObject, output: StoredOutput) -> bool:
+    work: JsonObject = state["nodes"][output.node_id]
+    if output.item is not None:
+        items: list[JsonObject] = work.get("items", [])
+        work = items[output.item] if output.item < len(items) else {}
+    return work.get("status") == NodeStatus.COMPLETED and not work["attempt"]
 
 
 def checkpoint_document(stored: StoredExecution) -> JsonObject:
@@ -146,6 +158,8 @@ def checkpoint_document(stored: StoredExecution) -> JsonObject:
     outputs: JsonObject = {}
     items: dict[str, JsonObject] = {}
     for output in stored.outputs:
+        if output.kept and not _is_reused(state, output):
+            continue
         if output.item is None:
             outputs[output.node_id] = output.value
         else:

@@ -54,6 +54,17 @@ class NodeFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeReused:
+    """Node runner, in a fork: the attempt would depend on what the parent's did, whose output holds; nothing ran."""
+
+    node_id: str
+    item: int | None
+    attempt: int
+    epoch: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFailed:
     """Node runner: an attempt ended without an output; also when it was aborted (`error.type` cancelled)."""
 
@@ -200,6 +211,7 @@ RunMessage: TypeAlias = (
     | TakenUp
     | CutOff
     | NodeFinished
+    | NodeReused
     | NodeFailed
     | NodeParked
     | NodeProgressed

@@ -20,6 +20,8 @@ class StoredOutput:
     node_id: str
     item: int | None
     value: JsonValue
+    kept: bool = False
+    """Whether it is of the execution that this one is a fork of: this one may take it over, or make its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,12 @@ class InsertExecution:
     idempotency_key: str | None = None
     request_hash: str | None = None
     """Hash of the request that came with the key: another request under the same key is a conflict."""
+    parent_id: str | None = None
+    """Of a fork: the execution it comes from, which it needs no more."""
+    state: JsonObject | None = None
+    """Of a fork: the state that it begins with."""
+    outputs: tuple[StoredOutput, ...] = ()
+    """Of a fork: what it may keep of its parent's outputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +144,13 @@ class StoredExecution:
     started_at: float | None
     finished_at: float | None
     state: JsonObject | None
-    """From the checkpoint if there is one, else from the outcome; None: nothing was saved since acceptance."""
+    """From the checkpoint if there is one, else from the outcome; None: nothing was saved since acceptance.
+
+    A fork has one from the start: what it may keep of its parent.
+    """
     outputs: tuple[StoredOutput, ...]
     checkpoint: CheckpointSummary | None
+    parent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +171,7 @@ class ExecutionRow:
     created_at: float
     started_at: float | None
     finished_at: float | None
+    parent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +184,8 @@ class ExecutionFilter:
     user_id: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
     worker_id: str | None = None
+    parent_id: str | None = None
+    """The forks of this execution."""
 
 
 @dataclass(frozen=True, slots=True)

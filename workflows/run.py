@@ -27,6 +27,7 @@ from offbook.workflows.messages import (
     NodeFinished,
     NodeParked,
     NodeProgressed,
+    NodeReused,
     PauseRequested,
     Recovered,
     ResumeRequested,
@@ -176,7 +177,24 @@ class Run(RunState):
     def _finished(self, message: NodeFinished, effects: list[Effect]) -> None:
         node, work = self._in_flight_work(message.node_id, message.item, message.attempt, message.epoch)
         self._land(work, message.usage)
+        if self.reuse is not None and self.reuse.had_cost(node.id, message.item):
+            self._receipt().repeated_calls += 1
         self._complete(node, message.item, work, message.output, effects)
+
+    def _reused(self, message: NodeReused, effects: list[Effect]) -> None:
+        node, work = self._in_flight_work(message.node_id, message.item, message.attempt, message.epoch)
+        kept = self.kept(node.id, message.item)
+        if kept is None:
+            raise StaleMessage(f"there is nothing to reuse at {node.id}")
+        self._land(work, NO_USAGE)
+        # No attempt was made: that tells it from what ran here, also in a stored state.
+        work.attempt = 0
+        self._receipt().keep(kept, item=message.item is not None)
+        self._complete(node, message.item, work, kept.output, effects)
+
+    def _receipt(self) -> Receipt:
+        self.receipt = self.receipt or Receipt()
+        return self.receipt
 
     def _complete(
         self, node: PlanNode, item: int | None, work: Work, output: JsonValue, effects: list[Effect]
@@ -186,8 +204,11 @@ class Run(RunState):
         work.error = None
         work.partial = ""
         self._touch(node.index, work)
-        self.steps.add(self.now, node.id, item, StepKind.FINISHED, "", self.revision)
-        self._unstored.append((node.index, item))
+        if work.attempt:
+            self.steps.add(self.now, node.id, item, StepKind.FINISHED, "", self.revision)
+            self._unstored.append((node.index, item))
+        else:
+            self.steps.add(self.now, node.id, item, StepKind.FINISHED, "kept", self.revision)
         if item is None:
             self.outputs[node.id] = output
             self._settled(node, work)
@@ -292,6 +313,8 @@ class Run(RunState):
             return
         work.values = message.items
         work.items = [Work() for _ in message.items]
+        for each in work.items if work.guided else ():
+            each.guided = True
         self._touch(node.index, work)
         if work.items:
             self._fill(node, work, effects)
@@ -370,38 +393,43 @@ class Run(RunState):
         if message.user is not None and self.user is not None:
             self.user = message.user
         self.receipt = self._new_receipt()
-        self.guidance = message.guidance
+        guided: bool | None = bool(message.guidance)
+        if message.guidance or self.reuse is None:
+            self.guidance = message.guidance
+        else:
+            # What was said when it was forked is for nodes that it may not have come to yet.
+            guided = None
         self.failure = None
         self.stopping = None
         self.finished_at = None
         self.status = ExecutionStatus.RECOVERING
-        self._reset_unfinished(guided=bool(message.guidance))
+        self._reset_unfinished(guided=guided)
         self.index_works()
         self.steps.add(self.now, None, None, StepKind.RESUMED, message.guidance, self.revision)
 
     def _new_receipt(self) -> Receipt:
         receipt = Receipt()
-        for work in self.works:
-            each = work.items if work.items is not None else [work]
-            kept = [entry for entry in each if entry.status is NodeStatus.COMPLETED]
+        for node, work in zip(self.plan.nodes, self.works, strict=True):
+            each = self.each_of(node.index)[1:] if work.items is not None else [(None, work)]
+            kept = [item for item, entry in each if entry.status is NodeStatus.COMPLETED]
             if work.status is NodeStatus.COMPLETED:
                 receipt.kept_nodes += 1
             if work.items is not None:
                 receipt.kept_items += len(kept)
-            for entry in kept:
-                receipt.saved_tokens += entry.usage.tokens
-                receipt.saved_cost += entry.usage.cost
-                receipt.saved_unpriced |= entry.usage.unpriced
-                receipt.saved_seconds += entry.seconds
+            for item in kept:
+                receipt.save(*self.spent(node.id, item))
         return receipt
 
-    def _reset_unfinished(self, *, guided: bool) -> None:
-        """Put what failed or was cancelled back to pending; what is settled for good stays."""
+    def _reset_unfinished(self, *, guided: bool | None) -> None:
+        """Put what failed or was cancelled back to pending; what is settled for good stays.
+
+        `guided`: whether guidance is for it; None leaves that as it is.
+        """
         stopped = (NodeStatus.FAILED, NodeStatus.CANCELLED)
         targets: list[Work] = []
         for node in self.plan.nodes:
             for _, each in self.each_of(node.index):
-                each.guided = False
+                each.guided = each.guided and guided is None
                 finished_with_error = node.continue_on_error and each.status is NodeStatus.FAILED
                 if each.status in stopped and not finished_with_error:
                     targets.append(each)
@@ -420,8 +448,8 @@ class Run(RunState):
                 for _, each in self.each_of(node.index)
                 if each.status is NodeStatus.RUNNING and each.items is None
             ]
-        for each in targets:
-            each.guided = guided
+        for each in targets if guided else ():
+            each.guided = True
 
     def _crashed_for_good(self, message: CrashedForGood, effects: list[Effect]) -> None:
         if message.epoch > self.epoch:
@@ -438,6 +466,7 @@ class Run(RunState):
         TakenUp: _taken_up,
         CutOff: _cut_off,
         NodeFinished: _finished,
+        NodeReused: _reused,
         NodeFailed: _failed,
         NodeParked: _parked,
         NodeProgressed: _progressed,
@@ -608,6 +637,8 @@ class Run(RunState):
             work.status = NodeStatus.COMPLETED
             work.error = None
             self.steps.add(self.now, node.id, None, StepKind.FINISHED, "", self.revision)
+            if self.reuse is not None and all(item.reused for item in work.items):
+                self._receipt().kept_nodes += 1
         self._settled(node, work)
 
     def _skip(self, node: PlanNode, work: Work) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from offbook.workflows.money import CURRENCY, cost_json
 from offbook.workflows.plan import Plan, PlanNode
+from offbook.workflows.reuse import Kept, Place, Reuse
 from offbook.workflows.scope import Scope
 from offbook.workflows.states import ExecutionStatus, NodeStatus
 from offbook.workflows.values import NO_USAGE, ExecutionUser, JsonObject, JsonValue, NodeError, Usage
@@ -29,6 +31,24 @@ class Receipt:
     """What the attempts that were kept had cost, in billionths of the currency unit."""
     saved_unpriced: bool = False
     """Whether some of their tokens had no price."""
+    saved_calls: int = 0
+    """Nodes and items that were kept and had used tokens."""
+
+    def keep(self, kept: Kept, *, item: bool) -> None:
+        """Count an output that a fork kept."""
+        if item:
+            self.kept_items += 1
+        else:
+            self.kept_nodes += 1
+        self.save(kept.usage, kept.seconds)
+
+    def save(self, usage: Usage, seconds: float) -> None:
+        """Count what was not done again."""
+        self.saved_calls += 1 if usage.tokens else 0
+        self.saved_tokens += usage.tokens
+        self.saved_cost += usage.cost
+        self.saved_unpriced |= usage.unpriced
+        self.saved_seconds += seconds
 
     def to_json(self, currency: str = CURRENCY) -> JsonObject:
         saved = Usage(self.saved_tokens, cost=self.saved_cost, unpriced=self.saved_unpriced)
@@ -38,6 +58,7 @@ class Receipt:
             "repeated_calls": self.repeated_calls,
             "went_back_to": self.went_back_to or None,
             "saved": {
+                "calls": self.saved_calls,
                 "tokens": self.saved_tokens,
                 "cost": cost_json(saved, currency),
                 "seconds": round(self.saved_seconds, 3),
@@ -54,6 +75,7 @@ class Receipt:
             self.went_back_to,
             self.saved_cost,
             self.saved_unpriced,
+            self.saved_calls,
         ]
 
     @classmethod
@@ -99,6 +121,7 @@ class RunState:
         "outputs",
         "plan",
         "receipt",
+        "reuse",
         "revision",
         "signals",
         "started_at",
@@ -138,6 +161,8 @@ class RunState:
         self.failure: FailurePoint | None = None
         self.guidance = ""
         self.receipt: Receipt | None = None
+        self.reuse: Reuse | None = None
+        """Of a fork: what it may keep of the execution it comes from."""
         self.db_reads = 0
         self.db_writes = 0
         self.journal_seq = 0
@@ -271,6 +296,16 @@ class RunState:
             raise KeyError(item)
         return items[item].output
 
+    def spent(self, node_id: str, item: int | None) -> tuple[Usage, float]:
+        """Return tokens and seconds of a node or item; of one that was reused, those of the parent."""
+        work = self._work(self.plan.index[node_id], item)
+        kept = self.kept(node_id, item) if work.reused else None
+        return (kept.usage, kept.seconds) if kept is not None else (work.usage, work.seconds)
+
+    def kept(self, node_id: str, item: int | None) -> Kept | None:
+        """Return what a fork may keep at a node or item of its parent; None if there is nothing."""
+        return self.reuse.usable((node_id, item)) if self.reuse is not None else None
+
     def parked_for(self, signal: str) -> Work | None:
         """Return the first node or item that waits for this signal."""
         for _, _, work in self.waiting:
@@ -300,6 +335,20 @@ class RunState:
             if work.items and work.settled(node.continue_on_error):
                 self.outputs[node.id] = [each.output for each in work.items]
         self.index_works()
+
+    def adopt_kept(self, outputs: Mapping[Place, JsonValue]) -> None:
+        """Take over the outputs that a fork was seeded with; those that it has reused are its own."""
+        if self.reuse is None:
+            return
+        self.reuse = self.reuse.with_outputs(outputs)
+        for node in self.plan.nodes:
+            for item, each in self.each_of(node.index):
+                if not each.reused:
+                    continue
+                if item is None:
+                    self.outputs[node.id] = outputs[node.id, None]
+                else:
+                    each.output = outputs[node.id, item]
 
     def restore_percent(self, percent: float) -> None:
         """Go on from a percentage that was shown before."""

@@ -61,6 +61,7 @@ def status_payload(run: RunState, context: StatusContext, since: int | None = No
         "epoch": run.epoch,
         "user_id": run.user.id if run.user else None,
         "labels": run.labels,
+        "parent": run.reuse.parent_id if run.reuse is not None else None,
         "result": _result(run),
         "progress": {
             "percent": run.percent(),
@@ -155,6 +156,8 @@ def _node_result(run: RunState, node: PlanNode, work: Work, status: ExecutionSta
     usage = work.total_usage
     entry["usage"] = usage.to_json() if usage is not NO_USAGE else UNUSED
     entry["error"] = work.error.to_json() if work.error else None
+    if run.reuse is not None and work.reused:
+        entry["reused"] = True
     if work.partial:
         entry["partial_output"] = work.partial[-INLINE_OUTPUT_BYTES:]
     if work.fraction and work.status is NodeStatus.RUNNING:

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
 from typing import Protocol
 
 from pydantic import BaseModel
 
 from offbook.workflows.errors import Problem
+
+
+class Sight(StrEnum):
+    """What of a run an attempt at a node can see, so that its output may depend on it."""
+
+    CONFIG = "config"
+    """Its config alone, evaluated: what is upstream comes in where a template names it."""
+    LAST_OUTPUT = "last_output"
+    """That, and the last output."""
+    EVERYTHING = "everything"
+    """All that is upstream, the inputs, the user, the item."""
 
 
 class NodeTypeInfo(Protocol):
@@ -24,6 +36,8 @@ class NodeTypeInfo(Protocol):
     """Whether it cannot run without an execution user."""
     expression_fields: frozenset[str]
     """Config fields that are Jinja expressions with or without braces (`value` of none, `until`, ...)."""
+    sees: Sight
+    """What its output may depend on: a fork keeps an output for which none of that has changed."""
 
     def check_config(self, config: Mapping[str, object]) -> Iterable[Problem]:
         """Yield what `config_model` cannot say: unknown provider, unregistered function, missing model.

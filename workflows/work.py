@@ -84,6 +84,11 @@ class Work:
         return self.status in FINISHED or (continue_on_error and self.status is NodeStatus.FAILED)
 
     @property
+    def reused(self) -> bool:
+        """Whether its output was the parent's, and no attempt was made here."""
+        return self.status is NodeStatus.COMPLETED and not self.attempt
+
+    @property
     def due(self) -> float | None:
         """When a waiting node or item goes on by itself."""
         if self.retry_at is not None:

@@ -10,6 +10,7 @@ import pytest
 from offbook.workflows.records import (
     CheckpointSummary,
     DeleteExecution,
+    ExecutionFilter,
     ExecutionStore,
     InsertExecution,
     StoredExecution,
@@ -17,7 +18,7 @@ from offbook.workflows.records import (
     Write,
     WriteResult,
 )
-from offbook.workflows.values import ExecutionUser
+from offbook.workflows.values import ExecutionUser, JsonObject
 from tests.persistence.writes import (
     ADA,
     BEGAN,
@@ -83,6 +84,41 @@ def test_user_comes_back_as_it_was(store: ExecutionStore, user: ExecutionUser | 
     assert stored.user == user
     assert stored.checkpoint is not None
     assert stored.checkpoint.user == user
+
+
+def test_fork_is_inserted_with_its_state_and_what_it_may_keep(store: ExecutionStore) -> None:
+    seed = (StoredOutput("outline", None, "kept text", kept=True), StoredOutput("chapters", 1, ["kept"], kept=True))
+    state: JsonObject = {"epoch": 1, "status": "queued", "reuse": {"parent": id_of(1)}}
+    fork = insert(2, parent_id=id_of(1), state=state, outputs=seed)
+    # Between others, and repeated as after an uncertain commit.
+    store.writer.commit([insert(1), fork, insert(3)])
+    store.writer.commit([fork])
+    found = loaded(store.reader, 2)
+    assert (found.parent_id, found.state, found.outputs, found.checkpoint) == (id_of(1), state, seed, None)
+    assert (loaded(store.reader, 1).parent_id, loaded(store.reader, 1).state) == (None, None)
+    listed = store.reader.list_executions(ExecutionFilter(parent_id=id_of(1)), before=None, limit=10)
+    assert [(row.execution_id, row.parent_id) for row in listed] == [(id_of(2), id_of(1))]
+
+
+def test_fork_keeps_its_seed_beside_its_own_outputs(store: ExecutionStore) -> None:
+    seed = StoredOutput("outline", None, "the parent's", kept=True)
+    own = StoredOutput("outline", None, "its own")
+    store.writer.commit([insert(1, parent_id=id_of(9), state={"epoch": 1}, outputs=(seed,))])
+    store.writer.commit([failed(1, outputs=(own,))])
+    assert loaded(store.reader, 1).outputs == (seed, own)
+    store.writer.commit([DeleteExecution(id_of(1))])
+    store.writer.commit([insert(1)])
+    assert loaded(store.reader, 1).outputs == ()
+
+
+def test_fork_whose_key_was_used_stores_no_seed(store: ExecutionStore) -> None:
+    seed = (StoredOutput("outline", None, "kept", kept=True),)
+    store.writer.commit([insert(1, idempotency_key="k", request_hash="a")])
+    fork = insert(2, idempotency_key="k", request_hash="a", parent_id=id_of(1), state={"epoch": 1}, outputs=seed)
+    (result,) = store.writer.commit([fork])
+    assert (result.applied, result.existing_id) == (False, id_of(1))
+    store.writer.commit([insert(2)])
+    assert loaded(store.reader, 2).outputs == ()
 
 
 def test_repeated_insert_changes_nothing(store: ExecutionStore) -> None:

@@ -25,6 +25,7 @@ from offbook.workflows.errors import (
 )
 from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
+from tests.web.dummy_forks import DummyForks
 
 EPOCH = 2**32
 
@@ -130,6 +131,7 @@ class DummyService:
     def __init__(self) -> None:
         self.watching = DummyWatching(self)
         self.executions: dict[str, DummyExecution] = {}
+        self.forks = DummyForks(self)
         self.keys: dict[str, tuple[JsonValue, str]] = {}
         self.workflows: dict[str, JsonObject] = {}
         self.calls: list[tuple[str, JsonObject]] = []
@@ -252,11 +254,12 @@ class DummyService:
         workflow: str | None = None,
         user: str | None = None,
         labels: dict[str, str] | None = None,
+        parent: str | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> JsonObject:
         asked = {"statuses": statuses, "workflow": workflow, "user": user, "labels": labels, "limit": limit}
-        self.calls.append(("list", {**asked, "cursor": cursor}))
+        self.calls.append(("list", {**asked, "parent": parent, "cursor": cursor}))
         rows = [
             {
                 "execution_id": each.execution_id,

@@ -315,7 +315,7 @@ async def test_list_passes_filters_on(client: Client, service: DummyService) -> 
     for status in ("failed", "running", "paused"):
         service.add(status=status)
     response = await client.get(
-        "/executions?status=failed,running&status=paused&workflow=novella&user=ada&label=team=a=b&cursor=x&limit=2"
+        "/executions?status=failed,running&status=paused&workflow=novella&user=ada&label=team=a=b&parent=p&cursor=x&limit=2"
     )
     assert service.calls[-1] == (
         "list",
@@ -324,6 +324,7 @@ async def test_list_passes_filters_on(client: Client, service: DummyService) -> 
             "workflow": "novella",
             "user": "ada",
             "labels": {"team": "a=b"},
+            "parent": "p",
             "cursor": "x",
             "limit": 2,
         },

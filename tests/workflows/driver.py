@@ -14,6 +14,7 @@ from offbook.workflows.messages import NodeFailed, NodeFinished, Recovered, RunM
 from offbook.workflows.plan import compile_plan
 from offbook.workflows.run import Run
 from offbook.workflows.states import ExecutionStatus
+from offbook.workflows.types import Sight
 from offbook.workflows.values import NO_USAGE, ExecutionUser, NodeError, Usage
 
 
@@ -28,6 +29,7 @@ class AnyType:
     needs_last_output = False
     needs_user = False
     expression_fields: frozenset[str] = frozenset()
+    sees = Sight.EVERYTHING
 
     def __init__(self, name: str, *, produces_content: bool) -> None:
         self.name = name

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from offbook.workflows.errors import Problem
+from offbook.workflows.types import Sight
 
 
 class Strict(BaseModel):
@@ -62,6 +63,7 @@ class FakeType:
         self.produces_content = produces_content
         self.needs_last_output = needs_last_output
         self.needs_user = False
+        self.sees = Sight.EVERYTHING if name == "python" else Sight.CONFIG
         self.expression_fields = frozenset(expression_fields)
         self._needs_model = needs_model
 

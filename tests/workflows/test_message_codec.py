@@ -22,6 +22,7 @@ from offbook.workflows.messages import (
     NodeFinished,
     NodeParked,
     NodeProgressed,
+    NodeReused,
     PauseRequested,
     Recovered,
     ResumeRequested,
@@ -57,6 +58,7 @@ MESSAGES: dict[type[Any], some.SearchStrategy[Any]] = {
     CutOff: some.builds(CutOff, TIME),
     NodeFinished: some.builds(NodeFinished, *ATTEMPT, JSON, USAGE, TIME),
     NodeFailed: some.builds(NodeFailed, *ATTEMPT, ERROR, TIME, USAGE, TEXT, some.floats(0, 1)),
+    NodeReused: some.builds(NodeReused, *ATTEMPT, TIME),
     NodeParked: some.builds(
         NodeParked,
         *ATTEMPT,

@@ -43,11 +43,20 @@ def upgrade() -> None:
         sa.Column("idempotency_key", sa.String(64)),
         sa.Column("request_hash", sa.String(64)),
         sa.Column("outcome", sa.LargeBinary),
+        sa.Column("parent_id", sa.String(32)),
         sa.UniqueConstraint("idempotency_key", name="uq_executions_idempotency"),
     )
     op.create_index("ix_executions_newest", "executions", ["created_at", "execution_id"])
     op.create_index("ix_executions_user", "executions", ["user_id", "created_at"])
     op.create_index("ix_executions_status", "executions", ["status", "worker_id"])
+    forks = sa.text("parent_id IS NOT NULL")
+    op.create_index(
+        "ix_executions_parent",
+        "executions",
+        ["parent_id", "created_at"],
+        sqlite_where=forks,
+        postgresql_where=forks,
+    )
     op.create_table(
         "execution_labels",
         sa.Column("execution_id", sa.String(32), primary_key=True),

@@ -1,0 +1,156 @@
+"""Forks of executions, for HTTP, command line and Python alike: what they keep, and how they start."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
+
+import orjson
+
+from offbook.actors.directory import ExecutionDirectory
+from offbook.actors.messages import StartExecution
+from offbook.actors.slices import SliceTask
+from offbook.actors.surroundings import Surroundings
+from offbook.workflows.caller import Caller
+from offbook.workflows.document import Workflow
+from offbook.workflows.errors import CommandRefused, StorageUnavailable
+from offbook.workflows.forking import Edition, ForkRequest, fork_of, insert_of, read_edits, seed
+from offbook.workflows.inputs import check_inputs
+from offbook.workflows.plan import Plan
+from offbook.workflows.run import Run
+from offbook.workflows.states import Durability
+from offbook.workflows.types import NodeTypes
+from offbook.workflows.values import ExecutionUser, JsonObject
+
+T = TypeVar("T")
+
+EVALUATION_SECONDS = 60.0
+"""How long the templates of a whole execution may take."""
+STORE_SECONDS = 30.0
+
+
+class Forks:
+    """Starts executions that keep what they can of another one."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        directory: ExecutionDirectory,
+        types: NodeTypes,
+        *,
+        new_id: Callable[[], str],
+        plan_of: Callable[[str | JsonObject | Workflow], Awaitable[Plan]],
+        execution_user: Callable[[Caller, ExecutionUser | None], ExecutionUser],
+        durability: Callable[[Plan, str | None], Durability],
+        check_caller: Callable[[str, Caller], Awaitable[None]],
+        rest_soon: Callable[[str], Awaitable[None]],
+        stored_run: Callable[[str], Awaitable[Run]],
+        ask_supervisor: Callable[[object, float], Awaitable[Any]],
+    ) -> None:
+        """Take over what the ExecutionService knows how to do."""
+        self._around = around
+        self._directory = directory
+        self._types = types
+        self._new_id = new_id
+        self._plan_of = plan_of
+        self._execution_user = execution_user
+        self._durability = durability
+        self._check_caller = check_caller
+        self._rest_soon = rest_soon
+        self._stored_run = stored_run
+        self._ask_supervisor = ask_supervisor
+
+    async def start(
+        self,
+        execution_id: str,
+        request: ForkRequest,
+        *,
+        caller: Caller,
+        user: ExecutionUser | None = None,
+        labels: dict[str, str] | None = None,
+        durability: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> str:
+        """Accept a fork and return its id once it is stored, with its own copy of all that it may keep.
+
+        Labels, user and durability are those of the parent unless others are given. CommandRefused if the parent
+        is not at rest.
+        """
+        parent = await self._parent(execution_id, caller)
+        edition = await self._edition(parent, request, caller, user)
+        mode = self._mode(parent, edition.plan, durability)
+        reuse = await self.evaluate(seed(parent, edition, self._types))
+        run = fork_of(
+            parent,
+            edition,
+            reuse,
+            self._new_id(),
+            labels=parent.labels if labels is None else labels,
+            durability=mode.value,
+            created_at=self._around.clock(),
+        )
+        request_hash = _request_hash(parent, run, edition) if idempotency_key else None
+        insert = insert_of(run, self._around.worker_id, idempotency_key, request_hash)
+        return str(await self._ask_supervisor(StartExecution(run, insert), STORE_SECONDS))
+
+    async def evaluate(self, steps: Iterator[T | None]) -> T:
+        """Have the node runner take steps that render templates; return what the last one gave."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def tell(value: T, error: Exception | None) -> None:
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(value)
+
+        def done(value: T, error: Exception | None) -> None:
+            loop.call_soon_threadsafe(tell, value, error)
+
+        self._around.runner.submit(SliceTask(steps, done))
+        try:
+            async with asyncio.timeout(EVALUATION_SECONDS):
+                return await future
+        except TimeoutError:
+            raise StorageUnavailable(f"its templates were not evaluated within {EVALUATION_SECONDS:g} s") from None
+
+    async def _parent(self, execution_id: str, caller: Caller) -> Run:
+        """Read an execution that is at rest: a copy, so that what happens to it from here on changes nothing."""
+        await self._check_caller(execution_id, caller)
+        entry = self._directory.find(execution_id)
+        if entry is not None:
+            if not entry.status.at_rest:
+                advice = "pause or cancel it first, or wait until it has ended"
+                raise CommandRefused(execution_id, "fork it", entry.status, advice)
+            if not entry.saved:
+                await self._rest_soon(execution_id)
+        return await self._stored_run(execution_id)
+
+    async def _edition(
+        self, parent: Run, request: ForkRequest, caller: Caller, user: ExecutionUser | None
+    ) -> Edition:
+        plan = parent.plan if request.workflow is None else await self._plan_of(request.workflow)
+        kept = {name: value for name, value in parent.inputs.items() if name in plan.workflow.inputs}
+        return Edition(
+            plan=plan,
+            inputs=check_inputs(plan.workflow, {**kept, **request.inputs}),
+            edits=read_edits(plan, parent, request.outputs or {}),
+            user=self._execution_user(caller, user or (parent.user if caller.is_operator else None)),
+            guidance=request.guidance,
+        )
+
+    def _mode(self, parent: Run, plan: Plan, asked: str | None) -> Durability:
+        if asked is None and self._around.journal is not None:
+            asked = parent.durability
+        return self._durability(plan, asked)
+
+
+def _request_hash(parent: Run, run: Run, edition: Edition) -> str:
+    edits = [[node_id, item, value] for (node_id, item), value in edition.edits.items()]
+    user = run.user.to_json() if run.user else None
+    request = [parent.execution_id, run.plan.fingerprint, run.inputs, edits, edition.guidance, user, run.labels]
+    return hashlib.sha256(orjson.dumps([*request, run.durability], option=orjson.OPT_SORT_KEYS)).hexdigest()
