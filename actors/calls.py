@@ -58,6 +58,7 @@ class Call:
         "ended",
         "handle",
         "last_sign",
+        "model",
         "stop_reason",
         "task",
         "timers",
@@ -78,6 +79,8 @@ class Call:
         self.stop_reason = ""
         """Why it is to stop: cancelled, timeout or idle_timeout."""
         self.tokens: Usage = NO_USAGE
+        self.model = ""
+        """Which model it said that it calls."""
         self.last_sign = 0.0
         self._lock = threading.Lock()
         """Held while entries come and go: plain functions report from threads of their own."""
@@ -121,9 +124,10 @@ class Call:
             self._fraction = value
         self._mark()
 
-    def usage(self, usage: Usage) -> None:
+    def usage(self, usage: Usage, model: str = "") -> None:
         if not self.ended:
             self.tokens = usage
+            self.model = model
             self._mark()
 
     def _mark(self) -> None:

@@ -51,6 +51,7 @@ from offbook.actors.publisher import Publisher
 from offbook.actors.recorder import STARTS, Recorder
 from offbook.actors.surroundings import Surroundings
 from offbook.persistence.group_journal import JournalGauge
+from offbook.workflows.bookings import reservation
 from offbook.workflows.checkpoint import save_of
 from offbook.workflows.effects import (
     AbortCalls,
@@ -401,6 +402,8 @@ class ExecutionActor(LoopActor):
             case ClaimExecution():
                 self._claimed(message)
             case SaveState(epoch=epoch):
+                if message.write.bookings is not None:
+                    self._run.forget_settled(message.write.bookings.entries)
                 if message.result.applied:
                     self._recorder.stored(message.write.state["journal_seq"])
                 if message.result.applied and epoch == self._run.epoch and message.write.save == self._last_save:
@@ -603,7 +606,13 @@ class ExecutionActor(LoopActor):
         epoch = run.epoch + 1
         # Nothing changes before the claim is stored: if it is not, this is still at rest, as it was.
         self._resuming = ResumeRequested(epoch, self._around.clock(), message.guidance, message.user)
-        claim = ClaimExecution(run.execution_id, epoch, self._around.worker_id, ExecutionStatus.RUNNING.value)
+        claim = ClaimExecution(
+            run.execution_id,
+            epoch,
+            self._around.worker_id,
+            ExecutionStatus.RUNNING.value,
+            reservation(run, epoch, self._resuming.at),
+        )
         return self._write_and_wait(claim)
 
     def _command(self, name: str, message: CancelRequested | PauseRequested) -> LoopFuture:

@@ -279,7 +279,14 @@ class NodeRunner:
             task = call.task
             task.reply(
                 NodeFinished(
-                    task.scope.node.id, task.item, task.attempt, task.epoch, output, call.tokens, self._clock()
+                    task.scope.node.id,
+                    task.item,
+                    task.attempt,
+                    task.epoch,
+                    output,
+                    call.tokens,
+                    self._clock(),
+                    call.model,
                 )
             )
 
@@ -300,6 +307,7 @@ class NodeRunner:
                     usage=call.tokens,
                     partial=as_stored_text(partial_text) or call.partial,
                     jitter=self._chance(),
+                    model=call.model,
                 )
             )
 

@@ -43,6 +43,7 @@ from offbook.actors.recovery import WorkerRecovery
 from offbook.actors.surroundings import Surroundings
 from offbook.actors.views import Views
 from offbook.actors.watching import ExecutionWatching
+from offbook.workflows.bookings import reservation
 from offbook.workflows.caller import Caller
 from offbook.workflows.checkpoint import checkpoint_document
 from offbook.workflows.document import Workflow
@@ -161,28 +162,30 @@ class ExecutionService:
         execution_user = self._execution_user(caller, user)
         mode = self._durability(plan, durability)
         now = self._around.clock()
+        execution_id = next(_new_ids)
+        run = Run(
+            plan,
+            execution_id,
+            user=execution_user,
+            inputs=checked,
+            labels=labels or {},
+            durability=mode.value,
+            created_at=now,
+        )
         insert = InsertExecution(
-            execution_id=next(_new_ids),
+            execution_id=execution_id,
             workflow_name=plan.workflow.name,
             fingerprint=plan.fingerprint,
             document=plan.document,
             user=execution_user,
-            labels=labels or {},
+            labels=run.labels,
             inputs=checked,
             durability=mode.value,
             worker_id=self._around.worker_id,
             created_at=now,
             idempotency_key=idempotency_key,
             request_hash=_request_hash(plan, inputs, execution_user, labels, durability) if idempotency_key else None,
-        )
-        run = Run(
-            plan,
-            insert.execution_id,
-            user=execution_user,
-            inputs=checked,
-            labels=insert.labels,
-            durability=insert.durability,
-            created_at=now,
+            bookings=reservation(run, run.epoch, now),
         )
         return str(await self._ask_supervisor(StartExecution(run, insert), STORE_TIMEOUT))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from offbook.nodes.prices import PriceTable
+from offbook.workflows.money import LARGEST
 from offbook.workflows.scope import Scope
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue, NodeError, Usage
 
@@ -79,7 +80,7 @@ class Sink(Protocol):
 
     def fraction(self, value: float) -> None: ...
 
-    def usage(self, usage: Usage) -> None: ...
+    def usage(self, usage: Usage, model: str = "") -> None: ...
 
     async def call_plain(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a plain function on a thread of its own; if the attempt is aborted, abandon the thread."""
@@ -197,7 +198,9 @@ class NodeContext:
         """
         if not isinstance(usage, Usage) or not isinstance(usage.input_tokens + usage.output_tokens, int):
             raise TypeError("usage is given as Usage(input_tokens, output_tokens), in whole numbers")
-        self.sink.usage(usage if self.prices is None else self.prices.price(usage, model))
+        if not all(0 <= figure <= LARGEST for figure in (usage.input_tokens, usage.output_tokens, usage.cost)):
+            raise ValueError(f"usage has figures from 0 to {LARGEST}, not {usage}")
+        self.sink.usage(usage if self.prices is None else self.prices.price(usage, model), model or "")
 
     async def call_plain(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a plain (blocking) function on a thread of its own."""

@@ -11,17 +11,16 @@ import orjson
 from pydantic import BaseModel
 
 from offbook.nodes.context import NodeContext, NodeFailure
+from offbook.nodes.estimates import estimate_call, tokens_of
 from offbook.nodes.model_config import ModelConfig, check_model_config
 from offbook.nodes.node_type import NodeType
+from offbook.nodes.prices import PriceTable
 from offbook.nodes.providers import Message, ModelAnswer, ModelRequest, Provider, ProviderRegistry, key_variable
 from offbook.nodes.text import as_text
 from offbook.workflows.errors import Problem
 from offbook.workflows.templates import has_template, references
 from offbook.workflows.types import Sight
 from offbook.workflows.values import JsonValue, Usage
-
-CHARS_PER_TOKEN = 4
-"""For estimates, where a provider gives no figures."""
 
 _MAY_BE_CHARGED = frozenset({"dropped", "timeout", "idle_timeout"})
 """Failures of a call that the provider had begun to work on; what it refused costs nothing."""
@@ -39,11 +38,17 @@ class LlmNode(NodeType):
     needs_user = True
     sees = Sight.CONFIG
 
-    def __init__(self, providers: ProviderRegistry) -> None:
+    def __init__(self, providers: ProviderRegistry, prices: PriceTable | None = None) -> None:
         self._providers = providers
+        self._prices = prices
 
     def check_config(self, config: Mapping[str, object]) -> Iterable[Problem]:
         return check_model_config(config, self._providers)
+
+    def estimate(self, config: Mapping[str, object]) -> Usage:
+        usage = estimate_call(config)
+        model = config.get("model")
+        return self._prices.price(usage, model if isinstance(model, str) else None) if self._prices else usage
 
     async def run(self, ctx: NodeContext, config: ModelConfig) -> JsonValue:
         found = self._providers.find(config.model)
@@ -131,7 +136,7 @@ class _Meter:
     def __init__(self, ctx: NodeContext, model: str, messages: tuple[Message, ...]) -> None:
         self._ctx = ctx
         self._model = model
-        self._asked = _tokens(sum(len(each.content) for each in messages))
+        self._asked = tokens_of(sum(len(each.content) for each in messages))
         self._received = 0
 
     def on_text(self, text: str) -> None:
@@ -151,15 +156,11 @@ class _Meter:
         self._ctx.usage(self._estimate(), model=self._model)
 
     def _estimate(self) -> Usage:
-        return Usage(self._asked, _tokens(self._received), estimated=True)
+        return Usage(self._asked, tokens_of(self._received), estimated=True)
 
     def settle(self, answer: ModelAnswer) -> None:
         """Set the attempt's usage: the provider's own figures if it gave any."""
         self._ctx.usage(answer.usage or self._estimate(), model=self._model)
-
-
-def _tokens(chars: int) -> int:
-    return -(-chars // CHARS_PER_TOKEN)
 
 
 def _uses(ctx: NodeContext, name: str) -> bool:

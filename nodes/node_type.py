@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from offbook.nodes.context import NodeContext
 from offbook.workflows.errors import Problem
 from offbook.workflows.types import Sight
-from offbook.workflows.values import JsonValue
+from offbook.workflows.values import JsonValue, Usage
 
 
 class NodeConfig(BaseModel):
@@ -40,6 +40,13 @@ class NodeType(ABC):
         Paths in the problems are relative to the config.
         """
         return ()
+
+    def estimate(self, config: Mapping[str, object]) -> Usage | None:
+        """Guess what one attempt will use, from its config as it is written; None: it never uses any tokens.
+
+        A usage without tokens: it may, and nothing can be said of how many. Budgets hold back what may use some.
+        """
+        return None
 
     @abstractmethod
     async def run(self, ctx: NodeContext, config: Any) -> JsonValue:

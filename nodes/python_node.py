@@ -14,7 +14,7 @@ from offbook.nodes.node_type import NodeConfig, NodeType
 from offbook.nodes.text import did_you_mean
 from offbook.workflows.errors import Problem
 from offbook.workflows.templates import has_template
-from offbook.workflows.values import JsonObject, JsonValue
+from offbook.workflows.values import NO_USAGE, JsonObject, JsonValue, Usage
 
 
 class PythonConfig(NodeConfig):
@@ -43,6 +43,10 @@ class PythonNode(NodeType):
             yield self._unknown(name)
         elif isinstance(args, Mapping):
             yield from function.check_args(args)
+
+    def estimate(self, config: Mapping[str, object]) -> Usage:
+        """A function may call a model; only it knows."""
+        return NO_USAGE
 
     def _unknown(self, name: str) -> Problem:
         hint = did_you_mean(name, self._functions.names(), "no function is registered")

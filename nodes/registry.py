@@ -14,6 +14,7 @@ from offbook.nodes.functions import FUNCTIONS, FunctionRegistry
 from offbook.nodes.llm import LlmNode, RefineNode
 from offbook.nodes.node_type import NodeType, source_of
 from offbook.nodes.parking import ApprovalNode, WaitNode
+from offbook.nodes.prices import PriceTable
 from offbook.nodes.providers import ProviderRegistry, provider_registry
 from offbook.nodes.python_node import PythonNode
 from offbook.workflows.errors import OffbookError
@@ -55,19 +56,21 @@ class NodeRegistry:
         providers: ProviderRegistry | None = None,
         functions: FunctionRegistry | None = None,
         *,
+        prices: PriceTable | None = None,
         clock: Clock = time.time,
     ) -> Self:
         """Build a registry of the built-in types.
 
         Without `providers` the scripted one alone; without `functions` those that `@offbook.node` registered.
+        `prices`: for estimates of what calls will cost.
         """
         providers = provider_registry({}) if providers is None else providers
         functions = FUNCTIONS if functions is None else functions
         return cls(
             (
                 TemplateNode(),
-                LlmNode(providers),
-                RefineNode(providers),
+                LlmNode(providers, prices),
+                RefineNode(providers, prices),
                 PythonNode(functions),
                 ForeachNode(),
                 WaitNode(clock),

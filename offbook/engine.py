@@ -139,10 +139,12 @@ class Engine:
             if journal_store is None:
                 journal_store = await loop.run_in_executor(None, self._open_journal, worker_id)
                 stack.callback(journal_store.close)
-        registry = self._given_registry or NodeRegistry.with_builtins(provider_registry(settings.providers))
+        prices = PriceTable.load(settings.prices)
+        registry = self._given_registry or NodeRegistry.with_builtins(
+            provider_registry(settings.providers), prices=prices
+        )
         if self._given_registry is None:
             registry.load_plugins()
-        prices = PriceTable.load(settings.prices)
         runner = NodeRunner(
             registry, max_calls=settings.max_calls, prices=prices, clock=self._clock, loop_factory=type(loop)
         )

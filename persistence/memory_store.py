@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import orjson
 
 from offbook.persistence.memory_keys import MemoryKeys
+from offbook.persistence.memory_ledger import MemoryLedger
 from offbook.workflows.key_records import DeleteKey, KeyRow, PutKey, SealedKey
 from offbook.workflows.records import (
     ClaimExecution,
@@ -55,6 +56,7 @@ class MemoryStore:
         self._keys: dict[tuple[str | None, str], str] = {}
         self._workflows: dict[str, _Document] = {}
         self._provider_keys = MemoryKeys()
+        self.books = MemoryLedger()
         self._reads = 0
         self._writes = 0
 
@@ -80,12 +82,18 @@ class MemoryStore:
     def _apply(self, write: Write) -> WriteResult:
         match write:
             case InsertExecution():
-                return self._insert(write)
+                inserted = self._insert(write)
+                self.books.apply(write.execution_id, 1, write.bookings if inserted.applied else None)
+                return inserted
             case ClaimExecution():
-                return WriteResult(self._claim(write))
+                claimed = self._claim(write)
+                self.books.apply(write.execution_id, write.epoch, write.bookings if claimed else None)
+                return WriteResult(claimed)
             case SaveState():
+                self.books.apply(write.execution_id, write.epoch, write.bookings)
                 return WriteResult(self._save(write))
             case DeleteExecution():
+                self.books.release(write.execution_id)
                 kept = self._executions.pop(write.execution_id, None)
                 if kept is not None and kept.idempotency_key is not None:
                     del self._keys[_user_id(kept.stored), kept.idempotency_key]

@@ -9,6 +9,7 @@ from sqlalchemy import URL
 
 from offbook.persistence.databases import database_url, open_readers, open_writer
 from offbook.persistence.migrations import upgrade
+from offbook.persistence.sql_ledger import SqlLedger
 from offbook.persistence.sql_reader import SqlReader
 from offbook.persistence.sql_writer import SqlWriter
 
@@ -26,6 +27,8 @@ class SqlStore:
         self._writes = _Counter()
         self.writer = SqlWriter(self._writer_engine, on_transaction=self._writes.count)
         self.reader = SqlReader(self._reader_engine, on_transaction=self._reads.count)
+        self._apart = _Counter()
+        self.books = SqlLedger(self._reader_engine, on_transaction=self._apart.count)
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -37,8 +40,12 @@ class SqlStore:
         return cls(database_url(url))
 
     def transactions(self) -> tuple[int, int]:
-        """How many (read, write) transactions were sent since it was opened."""
+        """How many (read, write) transactions were sent since it was opened, without those of the books."""
         return self._reads.counted, self._writes.counted
+
+    def reads_apart(self) -> int:
+        """How many read transactions the books took: they are a worker's, not an execution's."""
+        return self._apart.counted
 
     def close(self) -> None:
         self._writer_engine.dispose()

@@ -12,8 +12,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from offbook.persistence.databases import away_as_unavailable, in_chunks
 from offbook.persistence.packing import digest, pack, pack_outputs
 from offbook.persistence.sql_keys import KeyWrites
+from offbook.persistence.sql_ledger import LedgerWrites
 from offbook.persistence.tables import checkpoints, executions, labels, outputs, workflows
 from offbook.workflows.key_records import DeleteKey, PutKey
+from offbook.workflows.ledger import Bookings
 from offbook.workflows.records import (
     ClaimExecution,
     DeleteExecution,
@@ -29,6 +31,9 @@ Numbered = tuple[int, Any]
 """A write, and its place among the results."""
 
 KNOWN_WORKFLOWS = 10_000
+
+LAST_EPOCH = 2**31 - 1
+RELEASE = Bookings("", release=True)
 
 APPLIED = WriteResult()
 STALE = WriteResult(applied=False)
@@ -64,6 +69,7 @@ class SqlWriter:
         checkpoint = dialect.insert(checkpoints)
         replaced = {column.name: checkpoint.excluded[column.name] for column in _besides_key(checkpoints)}
         self._keys = KeyWrites(engine.dialect)
+        self._ledger = LedgerWrites(engine.dialect)
         self._put_checkpoint = checkpoint.on_conflict_do_update(index_elements=["execution_id"], set_=replaced)
 
     def commit(self, writes: Sequence[Write]) -> list[WriteResult]:
@@ -79,6 +85,7 @@ class SqlWriter:
                 self._insert(connection, _of(round_, InsertExecution), results)
                 _claim(connection, _of(round_, ClaimExecution), results)
                 self._save(connection, _of(round_, SaveState), results)
+                self._ledger.apply(connection, _bookings(round_, results))
                 _delete(connection, _of(round_, DeleteExecution), results)
                 self._keys.apply(connection, [*_of(round_, PutKey), *_of(round_, DeleteKey)], results)
         if len(known) <= KNOWN_WORKFLOWS:
@@ -180,6 +187,21 @@ def _subject(write: Write) -> str:
             return f"{write.provider} {write.user_id}"
         case _:
             return write.execution_id
+
+
+def _bookings(round_: list[Numbered], results: list[WriteResult]) -> Iterator[tuple[str, int, Bookings | None]]:
+    """Yield what the writes of a round bring along for the ledger, with their executions and epochs."""
+    for place, write in round_:
+        match write:
+            case SaveState():
+                # Also of one that is refused: what was used was used.
+                yield write.execution_id, write.epoch, write.bookings
+            case ClaimExecution() if results[place].applied:
+                yield write.execution_id, write.epoch, write.bookings
+            case InsertExecution() if results[place].applied:
+                yield write.execution_id, 1, write.bookings
+            case DeleteExecution():
+                yield write.execution_id, LAST_EPOCH, RELEASE
 
 
 def _of(round_: list[Numbered], kind: type[Write]) -> list[Numbered]:

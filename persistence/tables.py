@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Float,
     Index,
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     String,
     Table,
     Text,
@@ -115,4 +117,28 @@ provider_keys = Table(
     Column("provider", String(64), primary_key=True),
     Column("ciphertext", LargeBinary, nullable=False),
     Column("created_at", Float, nullable=False),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    # The books: they stay when an execution is deleted. An item that is none is -1.
+    Column("execution_id", String(32), primary_key=True),
+    Column("node_id", String(64), primary_key=True),
+    Column("item", Integer, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(10), nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("day", String(10), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost", BigInteger, nullable=False),
+    # Billionths of the currency unit.
+    Column("estimated", SmallInteger, nullable=False),
+    Column("unpriced", SmallInteger, nullable=False),
+    Index("ix_ledger_user", "user_id", "day"),
+    sqlite_with_rowid=False,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from offbook.workflows.bookings import settlement
 from offbook.workflows.errors import OffbookError
 from offbook.workflows.plan import Plan
 from offbook.workflows.records import CHECKPOINT_SCHEMA, CheckpointSummary, SaveState, StoredExecution, StoredOutput
@@ -43,6 +44,7 @@ def save_of(run: Run) -> SaveState:
         error_type=run.failure.error.type if run.failure else None,
         percent=run.percent(),
         checkpoint=None if completed else summary_of(run),
+        bookings=settlement(run),
     )
 
 
@@ -79,6 +81,7 @@ def to_state(run: Run) -> JsonObject:
         "db": [run.db_reads, run.db_writes],
         "journal_seq": run.journal_seq,
         "signals": dict(run.signals),
+        "lost_calls": [[*place, calls] for place, calls in (run.lost_calls or {}).items()],
         "last_seq": run.steps.last_seq,
         "steps": run.steps.to_state(),
         "nodes": {node.id: work.to_state() for node, work in zip(run.plan.nodes, run.works, strict=True)},
@@ -112,13 +115,14 @@ def base_run(stored: StoredExecution, plan: Plan) -> Run:
     )
     run.db_writes = 1
     if stored.state is not None:
-        _restore(run, stored.state)
+        restore(run, stored.state)
     run.adopt_kept({(output.node_id, output.item): output.value for output in stored.outputs if output.kept})
     run.adopt_outputs([(output.node_id, output.item, output.value) for output in stored.outputs if not output.kept])
     return run
 
 
-def _restore(run: Run, state: JsonObject) -> None:
+def restore(run: Run, state: JsonObject) -> None:
+    """Put a fresh run into a state that `to_state` wrote; its outputs are still to be adopted."""
     if state["schema"] > CHECKPOINT_SCHEMA:
         raise UnreadableState(run.execution_id, state["schema"])
     run.epoch = state["epoch"]
@@ -135,6 +139,11 @@ def _restore(run: Run, state: JsonObject) -> None:
     run.db_reads, run.db_writes = state["db"]
     run.journal_seq = state.get("journal_seq", 0)
     run.signals = state.get("signals", {})
+    lost = {
+        (index, item): [(attempt, epoch) for attempt, epoch in calls]
+        for index, item, calls in state.get("lost_calls", ())
+    }
+    run.lost_calls = lost or None
     run.steps = Steps.from_state(state["steps"], state["last_seq"], run.revision)
     run.reuse = Reuse.from_state(state["reuse"]) if "reuse" in state else None
     nodes: dict[str, JsonValue] = state["nodes"]

@@ -26,7 +26,7 @@ from offbook.workflows.messages import (
     TakenUp,
     TimerFired,
 )
-from offbook.workflows.values import ExecutionUser, JsonObject, NodeError, Usage
+from offbook.workflows.values import NO_USAGE, ExecutionUser, JsonObject, NodeError, Usage
 
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
@@ -81,7 +81,8 @@ def _restored(fields: JsonObject) -> JsonObject:
     if fields.get("error") is not None:
         fields["error"] = NodeError(**fields["error"])
     if "usage" in fields and fields["usage"] is not None:
-        fields["usage"] = Usage(**fields["usage"])
+        usage = Usage(**fields["usage"])
+        fields["usage"] = usage if usage != NO_USAGE else NO_USAGE
     if fields.get("user") is not None:
         fields["user"] = ExecutionUser(**fields["user"])
     for name in ("edges", "items"):

@@ -51,6 +51,8 @@ class NodeFinished:
     output: JsonValue
     usage: Usage
     at: float
+    model: str = ""
+    """Which model it called; empty if it called none, or did not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class NodeFailed:
     """Text that had arrived before the attempt ended."""
     jitter: float = 0.5
     """A random number from 0 to 1, drawn by the runner, that spreads retries."""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

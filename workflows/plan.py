@@ -15,7 +15,7 @@ from offbook.workflows.document import (
 )
 from offbook.workflows.errors import OffbookError
 from offbook.workflows.types import NodeTypes
-from offbook.workflows.values import JsonObject
+from offbook.workflows.values import JsonObject, Usage
 
 
 class UnknownNodeType(OffbookError):
@@ -52,6 +52,8 @@ class PlanNode:
     """Bit i is set if node i is upstream of this one."""
     produces_content: bool
     needs_user: bool
+    estimate: Usage | None
+    """What one attempt will use, at a guess; None: it never uses any tokens."""
 
     def is_after(self, index: int) -> bool:
         return bool(self.ancestors >> index & 1)
@@ -68,6 +70,8 @@ class Plan:
     nodes: tuple[PlanNode, ...]
     index: dict[str, int]
     roots: tuple[int, ...]
+    is_paid: bool
+    """Whether any node is known to use tokens."""
 
     def node(self, node_id: str) -> PlanNode:
         return self.nodes[self.index[node_id]]
@@ -91,7 +95,8 @@ def compile_plan(workflow: Workflow, types: NodeTypes) -> Plan:
     )
     roots = tuple(node.index for node in nodes if not node.needs)
     document = workflow.to_json()
-    return Plan(workflow, document, fingerprint_of(document), nodes, index, roots)
+    is_paid = any(node.estimate is not None and node.estimate.tokens for node in nodes)
+    return Plan(workflow, document, fingerprint_of(document), nodes, index, roots, is_paid)
 
 
 def _plan_node(
@@ -120,6 +125,7 @@ def _plan_node(
         ancestors=ancestors,
         produces_content=info.produces_content,
         needs_user=info.needs_user,
+        estimate=info.estimate(body.config),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from offbook.workflows.key_records import DeleteKey, KeyReader, PutKey
+from offbook.workflows.ledger import Bookings, LedgerReader
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 
 CHECKPOINT_SCHEMA = 1
@@ -48,6 +49,8 @@ class InsertExecution:
     """Of a fork: the state that it begins with."""
     outputs: tuple[StoredOutput, ...] = ()
     """Of a fork: what it may keep of its parent's outputs."""
+    bookings: Bookings | None = None
+    """What is entered into the ledger with it, if it is inserted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class ClaimExecution:
     epoch: int
     worker_id: str
     status: str
+    bookings: Bookings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ class SaveState:
     percent: float
     checkpoint: CheckpointSummary | None
     """None: it completed, and a checkpoint it may have is deleted in the same transaction."""
+    bookings: Bookings | None = None
+    """What is entered into the ledger with it, also if it is refused: what was used was used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ class CheckpointSummary:
 
 @dataclass(frozen=True, slots=True)
 class DeleteExecution:
-    """Write: forget an ended execution: row, outputs, checkpoint, labels."""
+    """Write: forget an ended execution: row, outputs, checkpoint, labels. The ledger keeps what it used."""
 
     execution_id: str
 
@@ -286,8 +292,11 @@ class ExecutionStore(Protocol):
     @property
     def reader(self) -> ExecutionReader: ...
 
+    @property
+    def books(self) -> LedgerReader: ...
+
     def transactions(self) -> tuple[int, int]:
-        """How many (read, write) transactions this store has sent since it was opened."""
+        """How many (read, write) transactions this store has sent since it was opened, without those of the books."""
         ...
 
     def close(self) -> None: ...

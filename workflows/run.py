@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from offbook.workflows.effects import (
@@ -16,6 +17,7 @@ from offbook.workflows.effects import (
     StartNode,
 )
 from offbook.workflows.errors import IllegalTransition, NotResumable, StaleMessage
+from offbook.workflows.ledger import NO_ITEM, Entry, EntryKind
 from offbook.workflows.messages import (
     CancelRequested,
     CrashedForGood,
@@ -77,6 +79,7 @@ class Run(RunState):
             raise StaleMessage(f"epoch {message.epoch} of execution {self.execution_id} has passed")
         if self.status.at_rest:
             raise IllegalTransition(self.execution_id, self.status, "going on without a resume")
+        before = self.epoch
         if message.epoch > self.epoch:
             self._go_on_in(message.epoch)
         if message.lost:
@@ -88,7 +91,7 @@ class Run(RunState):
             # It begins: nothing is in flight, and all is indexed.
             self.started_at = self.now
         else:
-            self._forget_calls()
+            self._forget_calls(before)
             self.index_works()
         if self.stopping not in (None, ExecutionStatus.INTERRUPTED):
             # It was on its way to rest, by a command that was accepted or a failure; now nothing keeps it.
@@ -114,11 +117,12 @@ class Run(RunState):
     def _taken_up(self, message: TakenUp, effects: list[Effect]) -> None:
         if message.epoch <= self.epoch:
             raise StaleMessage(f"epoch {message.epoch} of execution {self.execution_id} has passed")
+        before = self.epoch
         self._go_on_in(message.epoch)
         self._count_transactions(message)
         if not self.status.at_rest:
             self.status = ExecutionStatus.RECOVERING
-            self._forget_calls()
+            self._forget_calls(before)
             if self.stopping is ExecutionStatus.INTERRUPTED:
                 self.stopping = None
         elif self.status is ExecutionStatus.COMPLETED:
@@ -136,7 +140,7 @@ class Run(RunState):
     def _cut_off(self, message: CutOff, effects: list[Effect]) -> None:
         if self.status.at_rest:
             raise IllegalTransition(self.execution_id, self.status, "being cut off")
-        self._forget_calls()
+        self._forget_calls(self.epoch)
         self._next_timer = None
         self.status = ExecutionStatus.RUNNING
         self.stopping = self.stopping or ExecutionStatus.INTERRUPTED
@@ -179,6 +183,7 @@ class Run(RunState):
         self._land(work, message.usage)
         if self.reuse is not None and self.reuse.had_cost(node.id, message.item):
             self._receipt().repeated_calls += 1
+        self._charge(node, message.item, work, message.usage, message.model)
         self._complete(node, message.item, work, message.output, effects)
 
     def _reused(self, message: NodeReused, effects: list[Effect]) -> None:
@@ -219,6 +224,7 @@ class Run(RunState):
     def _failed(self, message: NodeFailed, effects: list[Effect]) -> None:
         node, work = self._in_flight_work(message.node_id, message.item, message.attempt, message.epoch)
         self._land(work, message.usage)
+        self._charge(node, message.item, work, message.usage, message.model)
         error = message.error
         if error.type == "cancelled" and self.stopping is not None:
             self._aborted(node, message.item, work, message.partial)
@@ -452,11 +458,12 @@ class Run(RunState):
             each.guided = True
 
     def _crashed_for_good(self, message: CrashedForGood, effects: list[Effect]) -> None:
+        before = self.epoch
         if message.epoch > self.epoch:
             self._open_epoch(message.epoch)
         if self._in_flight:
             effects.append(AbortCalls())
-        self._forget_calls()
+        self._forget_calls(before)
         if self.failure is None:
             self.failure = FailurePoint(message.error, None, None)
         self.stopping = ExecutionStatus.FAILED
@@ -483,12 +490,48 @@ class Run(RunState):
 
     # What transitions share
 
-    def _forget_calls(self) -> None:
-        """Nothing that was in flight answers to this incarnation."""
-        for index in range(len(self.works)):
-            for _, each in self.each_of(index):
+    def _forget_calls(self, epoch: int) -> None:
+        """Nothing that was in flight in an epoch answers to this incarnation. What it used is paid all the same."""
+        for node in self.plan.nodes:
+            for item, each in self.each_of(node.index):
+                if each.in_flight and each.status is NodeStatus.RUNNING and (item is None) is (node.foreach is None):
+                    self.lost_calls = self.lost_calls or {}
+                    self.lost_calls.setdefault((node.index, item), []).append((each.attempt, epoch))
                 each.in_flight = False
         self._in_flight = 0
+
+    def _charge(self, node: PlanNode, item: int | None, work: Work, usage: Usage, model: str) -> None:
+        """Owe the ledger what an attempt used, and as much for each call there that was lost before it."""
+        if usage.tokens or usage.cost:
+            self._owe(node, item, work.attempt, self.epoch, usage, model)
+            if self.lost_calls:
+                self._write_off(node, item, work, usage, model)
+
+    def _write_off(self, node: PlanNode, item: int | None, work: Work, usage: Usage, model: str = "") -> None:
+        """Owe the ledger what calls that were lost with their incarnation are taken to have used."""
+        assert self.lost_calls is not None
+        estimate = replace(usage, estimated=True)
+        for attempt, epoch in self.lost_calls.pop((node.index, item), ()):
+            work.usage = work.usage + estimate
+            self._owe(node, item, attempt, epoch, estimate, model)
+
+    def _write_off_the_rest(self) -> None:
+        """Perhaps nothing makes the calls again that were lost: they used what they had shown, or were to use.
+
+        Those of which neither is known wait for the next call at their place.
+        """
+        for index, item in list(self.lost_calls or ()):
+            node, work = self.plan.nodes[index], self._work(index, item)
+            usage = work.live_usage if work.live_usage.tokens else node.estimate or NO_USAGE
+            if usage.tokens:
+                self._write_off(node, item, work, usage)
+            work.live_usage = NO_USAGE
+
+    def _owe(self, node: PlanNode, item: int | None, attempt: int, epoch: int, usage: Usage, model: str) -> None:
+        if self.unsettled is None:
+            self.unsettled = []
+        place = NO_ITEM if item is None else item
+        self.unsettled.append(Entry(EntryKind.SETTLE, node.id, place, attempt, epoch, self.now, model, usage))
 
     def _advance(self, effects: list[Effect]) -> None:
         """Start what became ready, then see whether the run has come to rest."""
@@ -527,6 +570,8 @@ class Run(RunState):
 
     def _come_to_rest(self, status: ExecutionStatus, effects: list[Effect]) -> None:
         cancelled = status is ExecutionStatus.CANCELLED
+        if self.lost_calls and status.ended:
+            self._write_off_the_rest()
         for node, work in zip(self.plan.nodes, self.works, strict=True):
             for item, each in self.each_of(node.index):
                 if cancelled and each.status in (NodeStatus.WAITING, NodeStatus.RUNNING):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from offbook.workflows.ledger import Entry
 from offbook.workflows.money import CURRENCY, cost_json
 from offbook.workflows.plan import Plan, PlanNode
 from offbook.workflows.reuse import Kept, Place, Reuse
@@ -117,6 +118,7 @@ class RunState:
         "inputs",
         "journal_seq",
         "labels",
+        "lost_calls",
         "now",
         "outputs",
         "plan",
@@ -128,6 +130,7 @@ class RunState:
         "status",
         "steps",
         "stopping",
+        "unsettled",
         "user",
         "works",
     )
@@ -169,6 +172,10 @@ class RunState:
         """The last record of the journal that this state has in it."""
         self.signals: dict[str, JsonValue] = {}
         """Signals that were accepted before a crash and whose nodes have not come to wait for them again."""
+        self.unsettled: list[Entry] | None = None
+        """What attempts used and no save has brought into the ledger yet."""
+        self.lost_calls: dict[tuple[int, int | None], list[tuple[int, int]]] | None = None
+        """(attempt, epoch) of what was in flight when its incarnation went away, by node and item."""
         self.works = [Work() for _ in plan.nodes]
         self.outputs: dict[str, JsonValue] = {}
         self.steps = Steps()
@@ -322,6 +329,11 @@ class RunState:
             value = self.outputs[node.id] if item is None else (self.works[index].items or [])[item].output
             taken.append((node, item, value))
         return taken
+
+    def forget_settled(self, entries: Sequence[Entry]) -> None:
+        """What was entered into the ledger is owed no more."""
+        places = {entry.place for entry in entries}
+        self.unsettled = [entry for entry in self.unsettled or () if entry.place not in places] or None
 
     def adopt_outputs(self, outputs: list[tuple[str, int | None, JsonValue]]) -> None:
         """Take over outputs that were stored, and compute what follows from them."""

@@ -9,6 +9,7 @@ from typing import Protocol
 from pydantic import BaseModel
 
 from offbook.workflows.errors import Problem
+from offbook.workflows.values import Usage
 
 
 class Sight(StrEnum):
@@ -43,6 +44,13 @@ class NodeTypeInfo(Protocol):
         """Yield what `config_model` cannot say: unknown provider, unregistered function, missing model.
 
         Paths in the problems are relative to the config (`model`, `args.x`)."""
+        ...
+
+    def estimate(self, config: Mapping[str, object]) -> Usage | None:
+        """Guess what one attempt will use, from its config as it is written; None: it never uses any tokens.
+
+        A usage without tokens: it may, and nothing can be said of how many.
+        """
         ...
 
 

@@ -15,6 +15,7 @@ from offbook.persistence.memory_journal import MemoryJournal
 from offbook.persistence.memory_store import MemoryStore
 from offbook.settings import EngineSettings
 from offbook.workflows.errors import StorageUnavailable
+from offbook.workflows.ledger import LedgerReader
 from offbook.workflows.records import ExecutionReader, ExecutionStore, JournalRecord, JournalStore, Write, WriteResult
 from offbook.workflows.values import JsonObject
 
@@ -66,6 +67,10 @@ class StumblingStore:
     @property
     def reader(self) -> ExecutionReader:
         return self._behind
+
+    @property
+    def books(self) -> LedgerReader:
+        return self._behind.books
 
     def transactions(self) -> tuple[int, int]:
         return self._behind.transactions()

@@ -26,7 +26,7 @@ class HeardSink:
     def fraction(self, value: float) -> None:
         return
 
-    def usage(self, usage: Usage) -> None:
+    def usage(self, usage: Usage, model: str = "") -> None:
         return
 
     async def call_plain(self, function: object, *args: object, **kwargs: object) -> None:

@@ -24,6 +24,7 @@ class RecordingSink:
         self.reports: list[tuple[str, str]] = []
         self.fractions: list[float] = []
         self.usages: list[Usage] = []
+        self.models: list[str] = []
         self.plain_calls = 0
 
     def report(self, kind: str, text: str) -> None:
@@ -32,8 +33,9 @@ class RecordingSink:
     def fraction(self, value: float) -> None:
         self.fractions.append(value)
 
-    def usage(self, usage: Usage) -> None:
+    def usage(self, usage: Usage, model: str = "") -> None:
         self.usages.append(usage)
+        self.models.append(model)
 
     async def call_plain(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self.plain_calls += 1

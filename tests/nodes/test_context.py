@@ -133,3 +133,11 @@ def test_usage_is_priced_by_the_model_that_it_names() -> None:
     ctx.usage(Usage(3, 4), model="a/c")
     ctx.usage(Usage(3, 4))
     assert made.sink.usages == [Usage(3, 4, cost=11), Usage(3, 4, unpriced=True), Usage(3, 4, unpriced=True)]
+
+
+@pytest.mark.parametrize("given", [Usage(-1, 0), Usage(0, 2**63), Usage(1, 1, cost=-5)])
+def test_usage_that_no_ledger_could_hold_is_refused_where_it_is_given(given: Usage) -> None:
+    ctx, made = context()
+    with pytest.raises(ValueError, match="usage has figures from 0"):
+        ctx.usage(given)
+    assert made.sink.usages == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from offbook.workflows.ledger import Bookings
 from offbook.workflows.records import (
     CheckpointSummary,
     ClaimExecution,
@@ -56,8 +57,8 @@ def insert(
     )
 
 
-def claim(number: int, epoch: int, worker: str = "w1") -> ClaimExecution:
-    return ClaimExecution(id_of(number), epoch, worker, "running")
+def claim(number: int, epoch: int, worker: str = "w1", bookings: Bookings | None = None) -> ClaimExecution:
+    return ClaimExecution(id_of(number), epoch, worker, "running", bookings)
 
 
 def summary(**fields: Any) -> CheckpointSummary:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from offbook.actors.calls import NodeTask
+from offbook.workflows.ledger import NO_ITEM, SettledEntry
 from offbook.workflows.message_codec import decode
-from offbook.workflows.messages import NodeFinished, ResumeRequested, TakenUp
+from offbook.workflows.messages import NodeFailed, NodeFinished, ResumeRequested, TakenUp
 from offbook.workflows.records import ClaimExecution, InsertExecution, JournalRecord, SaveState, Write, WriteResult
 from offbook.workflows.states import Durability, ExecutionStatus
-from offbook.workflows.values import JsonObject, JsonValue
+from offbook.workflows.values import JsonObject, JsonValue, Usage
 from tests.simulation.stories import Place, Story
 
 LAG_RECORDS = 256
 LAG_SECONDS = 0.05
 """The bounds of `async`, as they are promised."""
+
+Charged = tuple[str, int, int, int]
+"""A place in the ledger: node, item, attempt, epoch."""
 
 
 class PromiseBroken(AssertionError):
@@ -50,6 +55,10 @@ class Seen:
     """(epoch, revision, percent) that was shown last."""
     has_checkpoint: bool = False
     status: str = ""
+    called: set[Charged] = field(default_factory=set)
+    """Attempts that may have used tokens, by incarnation."""
+    charged: dict[Charged, Usage] = field(default_factory=dict)
+    """What the engine heard that they used, and has on disk."""
 
 
 class Auditor:
@@ -129,6 +138,10 @@ class Auditor:
         seen.handed_over.pop(record.seq, None)
         if isinstance(message, NodeFinished):
             seen.recorded.add((message.node_id, message.item))
+        if isinstance(message, NodeFinished | NodeFailed) and message.usage.tokens:
+            place = _charged(message.node_id, message.item, message.attempt, message.epoch)
+            if place in seen.called:
+                seen.charged.setdefault(place, message.usage)
         if isinstance(message, TakenUp | ResumeRequested) and self.incarnation > seen.born:
             seen.taken_up.add(self.incarnation)
 
@@ -138,6 +151,8 @@ class Auditor:
         seen = self.seen[task.execution_id]
         node = task.scope.node
         place = (node.id, task.item)
+        if node.estimate is not None:
+            seen.called.add(_charged(node.id, task.item, task.attempt, task.epoch))
         if place in seen.recorded:
             self._note(f"2: {task.execution_id}: {place} is computed again although it is on disk")
         if seen.story.durability == Durability.ASYNC and not self.journal_failed:
@@ -220,6 +235,27 @@ class Auditor:
                 f"1: {execution_id} says that it cost {shown[0]} reads: it was loaded {seen.loads} times, "
                 f"and taken up by {len(seen.taken_up)} processes"
             )
+
+    def check_books(self, execution_id: str, books: Sequence[SettledEntry]) -> None:
+        """No attempt is charged twice, and none is forgotten."""
+        seen = self.seen[execution_id]
+        entered = {each.entry.place: each.entry.usage for each in books}
+        if len(entered) != len(books):
+            raise PromiseBroken(f"money: {execution_id}: an attempt is in the ledger twice")
+        for place, usage in seen.charged.items():
+            if entered.get(place) != usage:
+                raise PromiseBroken(f"money: {execution_id}: {place} used {usage}, entered is {entered.get(place)}")
+        for place, usage in entered.items():
+            if place not in seen.called and not usage.estimated:
+                raise PromiseBroken(f"money: {execution_id}: {place} is charged, and was never called")
+        if seen.story.durability == Durability.SYNC and not self.journal_failed:
+            forgotten = seen.called - entered.keys()
+            if forgotten:
+                raise PromiseBroken(f"money: {execution_id}: in no ledger: {sorted(forgotten)}")
+
+
+def _charged(node_id: str, item: int | None, attempt: int, epoch: int) -> Charged:
+    return node_id, NO_ITEM if item is None else item, attempt, epoch
 
 
 def _outputs(stored: Any) -> dict[str, JsonValue]:

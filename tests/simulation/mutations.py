@@ -14,7 +14,7 @@ from offbook.actors.supervisor import Supervisor
 from offbook.persistence.group_commit import GroupCommit
 from offbook.persistence.group_journal import GroupJournal
 from offbook.persistence.memory_store import MemoryStore
-from offbook.workflows import recovery
+from offbook.workflows import checkpoint, recovery
 from offbook.workflows.errors import StaleMessage
 from offbook.workflows.messages import NodeFinished
 from offbook.workflows.records import ClaimExecution, SaveState, WriteResult
@@ -268,6 +268,24 @@ def _count_a_refused_save_as_done() -> list[Patch]:
     return [(MemoryStore, "commit", lying)]
 
 
+def _forget_a_lost_call() -> list[Patch]:
+    def careless(self: Any, node: Any, item: Any, work: Work, usage: Any, model: str = "") -> None:
+        self.lost_calls.pop((node.index, item), ())
+
+    return [(Run, "_write_off", careless)]
+
+
+def _enter_all_but_one() -> list[Patch]:
+    owner: Any = checkpoint
+    settlement = owner.settlement
+
+    def losing(run: Any) -> Any:
+        books = settlement(run)
+        return replace(books, entries=books.entries[1:]) if books is not None else None
+
+    return [(owner, "settlement", losing)]
+
+
 MUTATIONS: dict[str, Callable[[], list[Patch]]] = {
     "drop a record": _drop_a_record,
     "confirm before the commit": _confirm_before_commit,
@@ -289,6 +307,8 @@ MUTATIONS: dict[str, Callable[[], list[Patch]]] = {
     "write once more": _write_once_more,
     "show an epoch before it is on disk": _show_an_epoch_before_it_is_on_disk,
     "pause a tolerant fan-out for good": _pause_a_tolerant_fan_out_for_good,
+    "forget a lost call": _forget_a_lost_call,
+    "enter all but one": _enter_all_but_one,
     "refuse nothing stale": _refuse_nothing_stale,
     "count a refused save as done": _count_a_refused_save_as_done,
 }

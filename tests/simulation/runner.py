@@ -8,7 +8,7 @@ from typing import Any
 from offbook.actors.calls import NodeTask
 from offbook.actors.decisions import DecideTask, ExpandTask, decide, expand
 from offbook.workflows.messages import NodeFailed, NodeFinished, NodeParked, NodeProgressed, RunMessage
-from offbook.workflows.values import NodeError, Usage
+from offbook.workflows.values import NO_USAGE, NodeError, Usage
 from tests.simulation.loop import Handle, SimLoop
 from tests.simulation.stores import Faults
 from tests.simulation.stories import FATAL, OK, Story, computed
@@ -25,6 +25,7 @@ class SimRunner:
         self._auditor = auditor
         self._stories = stories
         self._calls: dict[str, list[tuple[NodeTask, Handle]]] = {}
+        self._calls_made = 0
 
     def submit(self, task: NodeTask | DecideTask | ExpandTask) -> None:
         self._faults.effect("start")
@@ -63,7 +64,17 @@ class SimRunner:
 
     def _aborted(self, task: NodeTask) -> None:
         error = NodeError("cancelled", "the attempt was cancelled")
-        task.reply(NodeFailed(task.scope.node.id, task.item, task.attempt, task.epoch, error, self._loop.now))
+        usage = self._used(task, estimated=True)
+        task.reply(
+            NodeFailed(task.scope.node.id, task.item, task.attempt, task.epoch, error, self._loop.now, usage=usage)
+        )
+
+    def _used(self, task: NodeTask, *, estimated: bool = False) -> Usage:
+        """What an attempt used, unlike that of any other; what only waits uses nothing."""
+        if task.scope.node.type in ("wait", "approval"):
+            return NO_USAGE
+        self._calls_made += 1
+        return Usage(self._calls_made, 1, estimated)
 
     def _end(self, task: NodeTask) -> None:
         calls = self._calls.get(task.execution_id, [])
@@ -84,11 +95,12 @@ class SimRunner:
             upstream = [task.scope.outputs.get(story.plan.nodes[need].id) for need in node.needs]
             output = computed(node.id, task.item, upstream)
             self._auditor.finished(task)
+            usage = self._used(task)
             if not self._faults.quiet and self._loop.chance.random() < 0.03:
                 # As the result of a thread that had been given up, and returns after all.
-                late = NodeFinished(node.id, task.item, task.attempt, task.epoch, output, Usage(1, 1), now)
+                late = NodeFinished(node.id, task.item, task.attempt, task.epoch, output, usage, now)
                 self._loop.call_later(self._loop.chance.random() * 5, task.reply, late)
-            task.reply(NodeFinished(node.id, task.item, task.attempt, task.epoch, output, Usage(1, 1), now))
+            task.reply(NodeFinished(node.id, task.item, task.attempt, task.epoch, output, usage, now))
             return
         error = NodeError("simulated", outcome, retryable=outcome != FATAL)
         task.reply(
@@ -99,7 +111,7 @@ class SimRunner:
                 task.epoch,
                 error,
                 now,
-                usage=Usage(1, 0),
+                usage=self._used(task),
                 jitter=self._loop.chance.random(),
             )
         )

@@ -238,6 +238,7 @@ class Simulation:
                 undisturbed=undisturbed,
                 certain=certain,
             )
+            world.auditor.check_books(customer.execution_id, world.store.books.settled([customer.execution_id]))
 
     def _check_approval(self, customer: Customer, node_id: str, value: JsonValue) -> None:
         accepted = customer.approved.get(node_id, [])

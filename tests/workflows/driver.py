@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -37,6 +37,10 @@ class AnyType:
 
     def check_config(self, config: object) -> Iterable[Problem]:
         return ()
+
+    def estimate(self, config: Mapping[str, object]) -> Usage | None:
+        tokens = config.get("estimate")
+        return Usage(0, tokens, estimated=True) if isinstance(tokens, int) else NO_USAGE
 
 
 class AnyTypes:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from offbook.workflows.errors import Problem
 from offbook.workflows.types import Sight
+from offbook.workflows.values import Usage
 
 
 class Strict(BaseModel):
@@ -70,6 +71,9 @@ class FakeType:
     def check_config(self, config: Mapping[str, object]) -> Iterable[Problem]:
         if self._needs_model and not config.get("model"):
             yield Problem("missing-model", "no model is chosen", "model", hint="write `model: provider/name`")
+
+    def estimate(self, config: Mapping[str, object]) -> Usage | None:
+        return Usage(10, 100, estimated=True) if self._needs_model else None
 
 
 class FakeTypes:

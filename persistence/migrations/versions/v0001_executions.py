@@ -1,4 +1,4 @@
-"""Workflows, executions with labels, outputs and checkpoints, keys of users."""
+"""Workflows, executions with labels, outputs and checkpoints, keys of users, the ledger."""
 
 from __future__ import annotations
 
@@ -93,3 +93,23 @@ def upgrade() -> None:
         sa.Column("ciphertext", sa.LargeBinary, nullable=False),
         sa.Column("created_at", sa.Float, nullable=False),
     )
+    op.create_table(
+        "ledger",
+        sa.Column("execution_id", sa.String(32), primary_key=True),
+        sa.Column("node_id", sa.String(64), primary_key=True),
+        sa.Column("item", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("attempt", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("epoch", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("kind", sa.String(10), nullable=False),
+        sa.Column("user_id", sa.Text, nullable=False),
+        sa.Column("day", sa.String(10), nullable=False),
+        sa.Column("at", sa.Float, nullable=False),
+        sa.Column("model", sa.Text, nullable=False),
+        sa.Column("input_tokens", sa.BigInteger, nullable=False),
+        sa.Column("output_tokens", sa.BigInteger, nullable=False),
+        sa.Column("cost", sa.BigInteger, nullable=False),
+        sa.Column("estimated", sa.SmallInteger, nullable=False),
+        sa.Column("unpriced", sa.SmallInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_ledger_user", "ledger", ["user_id", "day"])
