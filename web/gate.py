@@ -17,25 +17,28 @@ from loguru import logger
 from multidict import istr
 
 from offbook.web.errors import RequestRefused, internal_error, problem_of, problem_of_http, problem_response
-from offbook.web.settings import LOOPBACK_NAMES, WebSettings
+from offbook.web.sessions import SessionOver, Sessions, forget_session
+from offbook.web.settings import LOOPBACK_NAMES, SAFE_METHODS, WebSettings
 from offbook.workflows.errors import OffbookError
 
 INTERNAL_AUTH = istr("X-Internal-Auth")
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 UNAUTHORIZED = "send the server's OFFBOOK_INTERNAL_TOKEN as X-Internal-Auth or as bearer token"
 CORS_METHODS = "GET, POST, DELETE"
 CORS_HEADERS = (
-    "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Internal-Auth, "
+    "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-Internal-Auth, "
     "X-Offbook-User, X-Offbook-Role, X-Offbook-Tier"
 )
 CORS_EXPOSED = "ETag, Location, Retry-After"
 CORS_MAX_AGE = "600"
 
 
-def build_gate(settings: WebSettings, limit: int | None = None) -> Callable[[Handler], Handler]:
+def build_gate(
+    settings: WebSettings, sessions: Sessions | None = None, limit: int | None = None
+) -> Callable[[Handler], Handler]:
     """Build what is to be put around every handler; all that went through the same gate share its limit.
 
-    `limit`: of requests under way at once, where it is not that of the settings.
+    `sessions`: whose cookie is as good as the token. `limit`: of requests under way at once, where it is not that of
+    the settings.
     """
     host_allowed = _host_check(settings)
     authorized = _token_check(settings.internal_token)
@@ -58,9 +61,17 @@ def build_gate(settings: WebSettings, limit: int | None = None) -> Callable[[Han
                 origin = headers.get(hdrs.ORIGIN)
                 if origin is not None and _check_origin(request, origin, origins):
                     return web.Response(status=204)
-                if authorized is not None and not authorized(headers):
-                    raise RequestRefused("unauthorized", UNAUTHORIZED)
+                cookies = headers.get(hdrs.COOKIE)
+                if authorized is None or not authorized(headers):
+                    spoken = sessions.speak(request, cookies) if sessions is not None and cookies else None
+                    if spoken is None and authorized is not None:
+                        raise RequestRefused("unauthorized", UNAUTHORIZED)
+                    request = spoken or request
                 return await handler(request)
+            except SessionOver as over:
+                response = problem_of(over, request)
+                forget_session(response)
+                return response
             except OffbookError as error:
                 return problem_of(error, request)
             except web.HTTPException as error:

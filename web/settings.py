@@ -9,6 +9,8 @@ from offbook.workflows.errors import OffbookError
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 MEGABYTE = 1024 * 1024
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Of requests that change nothing."""
 
 
 @dataclass(frozen=True, slots=True)
