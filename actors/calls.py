@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from offbook.actors.outcomes import as_stored_text
 from offbook.nodes.context import Cancellation
+from offbook.nodes.text import as_text
 from offbook.workflows.messages import RunMessage
 from offbook.workflows.reuse import Reuse
 from offbook.workflows.scope import Scope
-from offbook.workflows.values import NO_USAGE, Usage
+from offbook.workflows.values import NO_USAGE, JsonValue, Usage
 
 if TYPE_CHECKING:
     from offbook.actors.runner import NodeRunner
@@ -94,8 +95,12 @@ class Call:
 
     @property
     def partial(self) -> str:
-        """All text that the attempt has shown so far."""
+        """All text that the attempt has shown so far, or its output while that is checked."""
         return "".join(self._text)
+
+    def keep(self, output: JsonValue) -> None:
+        """Keep an output as the text of this attempt, in case that it does not pass its checks."""
+        self._text = [as_stored_text(as_text(output))]
 
     def report(self, kind: str, text: str) -> None:
         if self.ended:

@@ -603,6 +603,7 @@ class ExecutionActor(LoopActor):
             return future
         if not run.status.resumable:
             raise NotResumable(run.execution_id, run.status)
+        run.check_regenerations()
         epoch = run.epoch + 1
         # Nothing changes before the claim is stored: if it is not, this is still at rest, as it was.
         self._resuming = ResumeRequested(epoch, self._around.clock(), message.guidance, message.user)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import orjson
 
 from offbook.nodes.context import NodeFailure
 from offbook.workflows.values import JsonValue, NodeError
+
+MOST_REASONS = 20
+"""Of one output that fails its checks."""
 
 MESSAGE_CHARS = 2000
 """Of an error, or of its hint; what is longer is cut."""
@@ -79,6 +83,11 @@ def as_stored_error(error: NodeError) -> NodeError:
         retry_after=_seconds(error.retry_after),
         hint=as_stored_text(error.hint)[:MESSAGE_CHARS],
     )
+
+
+def as_stored_reasons(reasons: Sequence[str]) -> tuple[str, ...]:
+    """Return the reasons of checks within bounds."""
+    return tuple(as_stored_text(each)[:MESSAGE_CHARS] for each in reasons[:MOST_REASONS])
 
 
 def _seconds(retry_after: object) -> float | None:

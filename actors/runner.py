@@ -16,8 +16,9 @@ from loguru import logger
 from offbook.actors.calls import Call, NodeTask
 from offbook.actors.configs import Configs
 from offbook.actors.decisions import DecideTask, ExpandTask, decide, expand
-from offbook.actors.outcomes import as_json, as_stored_error, as_stored_text, crash_error
+from offbook.actors.outcomes import as_json, as_stored_error, as_stored_reasons, as_stored_text, crash_error
 from offbook.actors.slices import SliceTask, begin_slices
+from offbook.nodes.checks import Checker
 from offbook.nodes.context import NodeContext, NodeFailure, Park
 from offbook.nodes.prices import PriceTable
 from offbook.nodes.registry import NodeRegistry
@@ -49,6 +50,7 @@ class NodeRunner:
     ) -> None:
         self._registry = registry
         self._configs = Configs(registry)
+        self._checker = Checker(registry.checks)
         self._max_calls = max_calls
         self._prices = prices
         self._clock = clock
@@ -228,8 +230,11 @@ class NodeRunner:
                 self._prices,
             )
             output = as_json(await node_type.run(context, config))
+            if scope.node.checks:
+                call.keep(output)
+                await self._checker.examine(context, output)
         except NodeFailure as failure:
-            self._fail(call, failure.error, failure.partial)
+            self._fail(call, failure.error, failure.partial, failure.reasons)
         except Park as park:
             self._park(call, park)
         except asyncio.CancelledError:
@@ -290,7 +295,7 @@ class NodeRunner:
                 )
             )
 
-    def _fail(self, call: Call, error: NodeError, partial_text: str = "") -> None:
+    def _fail(self, call: Call, error: NodeError, partial_text: str = "", reasons: tuple[str, ...] = ()) -> None:
         """Tell that the attempt failed; one that was stopped failed because of that, whatever came of it."""
         if self._end(call):
             task = call.task
@@ -308,6 +313,7 @@ class NodeRunner:
                     partial=as_stored_text(partial_text) or call.partial,
                     jitter=self._chance(),
                     model=call.model,
+                    reasons=as_stored_reasons(reasons) if reasons else (),
                 )
             )
 

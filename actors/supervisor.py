@@ -597,7 +597,7 @@ class Supervisor(LoopActor):
 
     def _plan_auto_resume(self, entry: Entry) -> None:
         policy = entry.run.plan.workflow.restart
-        if entry.poisoned or entry.auto_resumes >= policy.auto_resume:
+        if entry.poisoned or entry.auto_resumes >= policy.auto_resume or entry.run.out_of_regenerations():
             return
         delay = policy.delay * 2**entry.auto_resumes
         entry.auto_resumes += 1

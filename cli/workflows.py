@@ -89,4 +89,5 @@ def _registry(imports: Sequence[str]) -> NodeRegistry:
     import_modules(settings.imports)
     registry = NodeRegistry.with_builtins(provider_registry(settings.providers))
     registry.load_plugins()
+    registry.load_checks()
     return registry

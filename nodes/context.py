@@ -15,9 +15,11 @@ from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue, NodeE
 class NodeFailure(Exception):
     """A node's attempt failed, in a way the node can name."""
 
-    def __init__(self, error: NodeError, *, partial: str = "") -> None:
+    def __init__(self, error: NodeError, *, partial: str = "", reasons: tuple[str, ...] = ()) -> None:
         self.error = error
         self.partial = partial
+        self.reasons = reasons
+        """Of each check that failed, where several did; they are put to the model at the next attempt."""
         super().__init__(f"{error.type}: {error.message}")
 
     @classmethod
@@ -30,8 +32,9 @@ class NodeFailure(Exception):
         retry_after: float | None = None,
         hint: str = "",
         partial: str = "",
+        reasons: tuple[str, ...] = (),
     ) -> NodeFailure:
-        return cls(NodeError(type, message, retryable, retry_after, hint), partial=partial)
+        return cls(NodeError(type, message, retryable, retry_after, hint), partial=partial, reasons=reasons)
 
 
 LATEST_TIME = 253_402_300_799.0
@@ -161,6 +164,11 @@ class NodeContext:
     @property
     def guidance(self) -> str:
         return self.scope.guidance
+
+    @property
+    def check_failures(self) -> tuple[str, ...]:
+        """Why the last output of this node or item failed its checks; empty if it did not."""
+        return self.scope.check_failures
 
     @property
     def last_output(self) -> JsonValue:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from typing import Any, ClassVar, TypeVar, overload
 
 from offbook.nodes.node_type import source_of
 from offbook.nodes.text import did_you_mean
 from offbook.workflows.errors import OffbookError, Problem
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_WHAT = {"ctx": "context", "output": "output"}
 
 
 class FunctionRefused(OffbookError):
@@ -52,6 +54,10 @@ class RegisteredFunction:
 class FunctionRegistry:
     """Functions by name."""
 
+    leading: ClassVar[tuple[str, ...]] = ("ctx",)
+    """What a function is given before its arguments."""
+    decorator: ClassVar[str] = "node"
+
     def __init__(self) -> None:
         self._functions: dict[str, RegisteredFunction] = {}
 
@@ -71,7 +77,7 @@ class FunctionRegistry:
         taken = self._functions.get(name)
         if taken is not None and not _same(taken.function, function):
             raise FunctionRefused(name, function, f"the name is taken by {source_of(taken.function)}")
-        self._functions[name] = _examine(name, function)
+        self._functions[name] = _examine(name, function, self.leading, self.decorator)
 
     @overload
     def node(self, function: F, /) -> F: ...
@@ -101,9 +107,9 @@ def _same(first: object, second: object) -> bool:
     return first is second or (hasattr(second, "__qualname__") and source_of(first) == source_of(second))
 
 
-def _examine(name: str, function: Callable[..., Any]) -> RegisteredFunction:
+def _examine(name: str, function: Callable[..., Any], leading: tuple[str, ...], decorator: str) -> RegisteredFunction:
     if not name:
-        raise FunctionRefused(name, function, 'it has no name of its own: use @node("name")')
+        raise FunctionRefused(name, function, f'it has no name of its own: use @{decorator}("name")')
     called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
     if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
         raise FunctionRefused(name, function, "it is a generator: return the output, and use ctx.text for its pieces")
@@ -112,9 +118,15 @@ def _examine(name: str, function: Callable[..., Any]) -> RegisteredFunction:
         parameters = list(inspect.signature(function).parameters.values())
     except ValueError:
         raise FunctionRefused(name, function, "its signature cannot be read: wrap it in a function") from None
-    if not parameters or parameters[0].kind in (kinds.KEYWORD_ONLY, kinds.VAR_KEYWORD):
-        raise FunctionRefused(name, function, "it takes no context: its first parameter is `ctx`")
-    others = parameters[1:]
+    taken = 0
+    for word in leading:
+        given = parameters[taken].kind if taken < len(parameters) else None
+        if given in (None, kinds.KEYWORD_ONLY, kinds.VAR_KEYWORD):
+            first = "its first parameter is" if len(leading) == 1 else "its first parameters are"
+            order = f"{first} {' and '.join(f'`{each}`' for each in leading)}"
+            raise FunctionRefused(name, function, f"it takes no {_WHAT[word]}: {order}")
+        taken += given is not kinds.VAR_POSITIONAL
+    others = parameters[taken:]
     named = [each for each in others if each.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)]
     nameless = [each.name for each in others if each.kind is kinds.POSITIONAL_ONLY and each.default is kinds.empty]
     if nameless:

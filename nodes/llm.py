@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 
 import orjson
@@ -16,17 +15,17 @@ from offbook.nodes.model_config import ModelConfig, check_model_config
 from offbook.nodes.node_type import NodeType
 from offbook.nodes.prices import PriceTable
 from offbook.nodes.providers import Message, ModelAnswer, ModelRequest, Provider, ProviderRegistry, key_variable
-from offbook.nodes.text import as_text
+from offbook.nodes.text import as_text, unfenced
 from offbook.workflows.errors import Problem
 from offbook.workflows.templates import has_template, references
 from offbook.workflows.types import Sight
-from offbook.workflows.values import JsonValue, Usage
+from offbook.workflows.values import JsonObject, JsonValue, Usage
 
 _MAY_BE_CHARGED = frozenset({"dropped", "timeout", "idle_timeout"})
 """Failures of a call that the provider had begun to work on; what it refused costs nothing."""
 
-_FENCE = "```"
-_FENCE_LINE = re.compile(r"```[\w-]*[ \t\r]*")
+REFUSED = "The answer that was given to this before was refused. Answer anew, so that this is put right:"
+"""What is said to a model before the reasons why its last output failed its checks."""
 
 
 class LlmNode(NodeType):
@@ -66,6 +65,7 @@ class LlmNode(NodeType):
             api_key=await self._key(ctx, provider),
             idempotency_key=ctx.idempotency_key,
             script=config.script,
+            json_schema=_schema(ctx) if config.parse_json else None,
             item=ctx.item,
             attempt=ctx.attempt,
         )
@@ -102,12 +102,14 @@ class LlmNode(NodeType):
         yield Message("user", "\n\n".join(self._paragraphs(ctx, config)))
 
     def _paragraphs(self, ctx: NodeContext, config: ModelConfig) -> Iterator[str]:
-        """Yield the parts of the user's message: the prompt, and the guidance if the prompt does not use it."""
+        """Yield the parts of the user's message: the prompt, and guidance and failed checks unless it uses them."""
         if not config.prompt.strip():
             raise NodeFailure.of("validation", "the prompt is empty once its templates are rendered")
         yield config.prompt
         if ctx.guidance and not _uses(ctx, "guidance"):
             yield ctx.guidance
+        if ctx.check_failures and not _uses(ctx, "check_failures"):
+            yield "\n".join((REFUSED, *(f"- {reason}" for reason in ctx.check_failures)))
 
 
 class RefineNode(LlmNode):
@@ -172,6 +174,12 @@ def _uses(ctx: NodeContext, name: str) -> bool:
     )
 
 
+def _schema(ctx: NodeContext) -> JsonObject | None:
+    """Return the JSON Schema that the node's output is checked against, unless it has templates in it."""
+    schemas = (each.params for each in ctx.scope.node.checks if each.kind == "json_schema")
+    return next((each for each in schemas if isinstance(each, dict) and not has_template(each)), None)
+
+
 def _read(ctx: NodeContext, config: ModelConfig, answer: ModelAnswer) -> JsonValue:
     if not answer.text.strip():
         why = f" ({answer.finish_reason})" if answer.finish_reason not in (None, "stop") else ""
@@ -186,7 +194,7 @@ def _read(ctx: NodeContext, config: ModelConfig, answer: ModelAnswer) -> JsonVal
 
 def _parse(model: str, text: str, cut: bool) -> JsonValue:
     try:
-        return orjson.loads(_unfenced(text))
+        return orjson.loads(unfenced(text))
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         hint = "raise max_tokens: the answer was cut off" if cut else "ask for JSON alone in the prompt"
@@ -195,12 +203,3 @@ def _parse(model: str, text: str, cut: bool) -> JsonValue:
         )
     # Raised out here: the decoder's error holds the whole answer.
     raise failure
-
-
-def _unfenced(text: str) -> str:
-    """Return what is in a fenced block, if all of the text is one."""
-    stripped = text.strip()
-    first, newline, rest = stripped.partition("\n")
-    if not newline or not _FENCE_LINE.fullmatch(first) or not rest.endswith(_FENCE):
-        return text
-    return rest.removesuffix(_FENCE)

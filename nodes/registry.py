@@ -10,6 +10,8 @@ from types import ModuleType
 from typing import Self
 
 from offbook.nodes.builtin import ForeachNode, OutputNode, TemplateNode
+from offbook.nodes.checks.kind import CheckKind
+from offbook.nodes.checks.registry import CheckRegistry
 from offbook.nodes.functions import FUNCTIONS, FunctionRegistry
 from offbook.nodes.llm import LlmNode, RefineNode
 from offbook.nodes.node_type import NodeType, source_of
@@ -23,6 +25,7 @@ from offbook.workflows.types import Clock
 __all__ = ["PLUGIN_GROUP", "DuplicateNodeType", "NodeRegistry", "NodeType", "PluginRefused"]
 
 PLUGIN_GROUP = "offbook.nodes"
+CHECK_GROUP = "offbook.checks"
 
 
 class DuplicateNodeType(OffbookError):
@@ -44,7 +47,9 @@ class PluginRefused(OffbookError):
 class NodeRegistry:
     """Node types by name; implements `workflows.types.NodeTypes`."""
 
-    def __init__(self, types: Iterable[NodeType] = ()) -> None:
+    def __init__(self, types: Iterable[NodeType] = (), checks: CheckRegistry | None = None) -> None:
+        self.checks = CheckRegistry.with_builtins() if checks is None else checks
+        """What outputs can be checked for."""
         self._types: dict[str, NodeType] = {}
         self._sources: dict[str, str] = {}
         for each in types:
@@ -57,12 +62,14 @@ class NodeRegistry:
         functions: FunctionRegistry | None = None,
         *,
         prices: PriceTable | None = None,
+        checks: CheckRegistry | None = None,
         clock: Clock = time.time,
     ) -> Self:
         """Build a registry of the built-in types.
 
-        Without `providers` the scripted one alone; without `functions` those that `@offbook.node` registered.
-        `prices`: for estimates of what calls will cost.
+        Without `providers` the scripted one alone; without `functions` those that `@offbook.node` registered; without
+        `checks` the built-in ones and those that `@offbook.check` registered. `prices`: for estimates of what calls
+        will cost.
         """
         providers = provider_registry({}) if providers is None else providers
         functions = FUNCTIONS if functions is None else functions
@@ -76,7 +83,8 @@ class NodeRegistry:
                 WaitNode(clock),
                 ApprovalNode(clock),
                 OutputNode(),
-            )
+            ),
+            checks,
         )
 
     def get(self, name: str) -> NodeType | None:
@@ -101,22 +109,44 @@ class NodeRegistry:
         import registers functions. PluginRefused if one cannot be loaded, DuplicateNodeType if a name is taken.
         """
         for plugin in entry_points(group=PLUGIN_GROUP) if plugins is None else plugins:
-            source = f"plug-in {plugin.name!r} ({plugin.value}{_package(plugin)})"
-            try:
-                loaded = plugin.load()
-                found = loaded() if isinstance(loaded, type) and issubclass(loaded, NodeType) else loaded
-            except Exception as error:
-                raise PluginRefused(source, f"cannot be loaded: {type(error).__name__}: {error}") from error
+            source, found = _load(plugin, NodeType)
             if isinstance(found, NodeType):
                 self.register(found, source)
             elif not isinstance(found, ModuleType):
                 raise PluginRefused(source, f"is neither a NodeType nor a module but a {type(found).__name__}")
+
+    def load_checks(self, plugins: Iterable[EntryPoint] | None = None) -> None:
+        """Load what installed packages offer under `offbook.checks`.
+
+        An entry point is a CheckKind (a class without constructor arguments, or an instance), a function, which is
+        registered under the entry point's name, or a module whose import registers functions. PluginRefused if one
+        cannot be loaded, DuplicateCheck or FunctionRefused if a name is taken.
+        """
+        for plugin in entry_points(group=CHECK_GROUP) if plugins is None else plugins:
+            source, found = _load(plugin, CheckKind)
+            if isinstance(found, CheckKind):
+                self.checks.register(found)
+            elif callable(found):
+                self.checks.functions.register(found, plugin.name)
+            elif not isinstance(found, ModuleType):
+                what = f"is no CheckKind, function or module but a {type(found).__name__}"
+                raise PluginRefused(source, what)
 
     async def close(self) -> None:
         """Close every node type, also if closing one of them fails."""
         async with AsyncExitStack() as stack:
             for node_type in self._types.values():
                 stack.push_async_callback(node_type.close)
+
+
+def _load(plugin: EntryPoint, kind: type[object]) -> tuple[str, object]:
+    """Load an entry point, make an instance if it is a class of this kind, and say where it is from."""
+    source = f"plug-in {plugin.name!r} ({plugin.value}{_package(plugin)})"
+    try:
+        loaded = plugin.load()
+        return source, loaded() if isinstance(loaded, type) and issubclass(loaded, kind) else loaded
+    except Exception as error:
+        raise PluginRefused(source, f"cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def _package(plugin: EntryPoint) -> str:

@@ -1,12 +1,16 @@
-"""Values as text for prompts, and the nearest known word to a mistyped one. Renders no templates."""
+"""Values as text for prompts, text out of its fence, the known word nearest to a mistyped one. Renders nothing."""
 
 from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable
 
 from offbook.workflows.values import JsonValue
+
+_FENCE = "```"
+_FENCE_LINE = re.compile(r"```[\w-]*[ \t\r]*")
 
 
 def as_text(value: JsonValue) -> str:
@@ -26,3 +30,12 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
         return otherwise
     more = ", ..." if len(words) > 20 else ""
     return f"there is {', '.join(words[:20])}{more}"
+
+
+def unfenced(text: str) -> str:
+    """Return what is in a fenced block, if all of the text is one."""
+    stripped = text.strip()
+    first, newline, rest = stripped.partition("\n")
+    if not newline or not _FENCE_LINE.fullmatch(first) or not rest.endswith(_FENCE):
+        return text
+    return rest.removesuffix(_FENCE)

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from offbook.engine import Engine, WorkerFailed
+    from offbook.nodes.checks.functions import CheckFunctions, check
+    from offbook.nodes.checks.kind import CheckKind, CheckParams, Produced
+    from offbook.nodes.checks.registry import CheckRegistry, DuplicateCheck
     from offbook.nodes.context import NodeContext, NodeFailure, Park
     from offbook.nodes.functions import FunctionRefused, FunctionRegistry, node
     from offbook.nodes.node_type import NodeConfig, NodeType
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from offbook.workflows.caller import OPERATOR, Caller
     from offbook.workflows.checkpoint import UnreadableState
     from offbook.workflows.document import (
+        CheckRetryPolicy,
         ForeachConfig,
         InputField,
         Need,
@@ -69,11 +73,17 @@ if TYPE_CHECKING:
 __all__ = [
     "OPERATOR",
     "Caller",
+    "CheckFunctions",
+    "CheckKind",
+    "CheckParams",
+    "CheckRegistry",
+    "CheckRetryPolicy",
     "CheckpointNotFound",
     "CommandRefused",
     "DataFolderTaken",
     "DatabaseRefused",
     "Draining",
+    "DuplicateCheck",
     "DuplicateNodeType",
     "DuplicateProvider",
     "Durability",
@@ -115,6 +125,7 @@ __all__ = [
     "Park",
     "PluginRefused",
     "Problem",
+    "Produced",
     "Provider",
     "ProviderRegistry",
     "ProviderSettings",
@@ -136,6 +147,7 @@ __all__ = [
     "WorkerFailed",
     "Workflow",
     "WorkflowNotFound",
+    "check",
     "load_workflow",
     "node",
     "provider_registry",
@@ -143,6 +155,9 @@ __all__ = [
 
 _HOMES = {
     "engine": ("Engine", "WorkerFailed"),
+    "nodes.checks.functions": ("CheckFunctions", "check"),
+    "nodes.checks.kind": ("CheckKind", "CheckParams", "Produced"),
+    "nodes.checks.registry": ("CheckRegistry", "DuplicateCheck"),
     "nodes.context": ("NodeContext", "NodeFailure", "Park"),
     "nodes.functions": ("FunctionRefused", "FunctionRegistry", "node"),
     "nodes.node_type": ("NodeConfig", "NodeType"),
@@ -161,7 +176,7 @@ _HOMES = {
     "workflows.caller": ("OPERATOR", "Caller"),
     "workflows.checkpoint": ("UnreadableState",),
     "workflows.document": (
-        *("ForeachConfig", "InputField", "Need", "Node", "NodeBody"),
+        *("CheckRetryPolicy", "ForeachConfig", "InputField", "Need", "Node", "NodeBody"),
         *("RestartPolicy", "RetryPolicy", "TimeoutPolicy", "Workflow"),
     ),
     "workflows.errors": (

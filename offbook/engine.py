@@ -145,6 +145,7 @@ class Engine:
         )
         if self._given_registry is None:
             registry.load_plugins()
+            registry.load_checks()
         runner = NodeRunner(
             registry, max_calls=settings.max_calls, prices=prices, clock=self._clock, loop_factory=type(loop)
         )

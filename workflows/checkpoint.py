@@ -11,7 +11,7 @@ from offbook.workflows.run import Run
 from offbook.workflows.run_state import FailurePoint, Receipt
 from offbook.workflows.states import ExecutionStatus, NodeStatus
 from offbook.workflows.values import JsonObject, JsonValue, NodeError
-from offbook.workflows.work import Steps, Work
+from offbook.workflows.work import Checked, Steps, Work
 
 
 class UnreadableState(OffbookError):
@@ -82,6 +82,10 @@ def to_state(run: Run) -> JsonObject:
         "journal_seq": run.journal_seq,
         "signals": dict(run.signals),
         "lost_calls": [[*place, calls] for place, calls in (run.lost_calls or {}).items()],
+        "checked": [
+            [run.plan.nodes[index].id, item, *checked.to_json()]
+            for (index, item), checked in (run.checked or {}).items()
+        ],
         "last_seq": run.steps.last_seq,
         "steps": run.steps.to_state(),
         "nodes": {node.id: work.to_state() for node, work in zip(run.plan.nodes, run.works, strict=True)},
@@ -144,6 +148,10 @@ def restore(run: Run, state: JsonObject) -> None:
         for index, item, calls in state.get("lost_calls", ())
     }
     run.lost_calls = lost or None
+    run.checked = {
+        (run.plan.index[node_id], item): Checked.from_json(checked)
+        for node_id, item, *checked in state.get("checked", ())
+    } or None
     run.steps = Steps.from_state(state["steps"], state["last_seq"], run.revision)
     run.reuse = Reuse.from_state(state["reuse"]) if "reuse" in state else None
     nodes: dict[str, JsonValue] = state["nodes"]
@@ -190,6 +198,17 @@ def checkpoint_document(stored: StoredExecution) -> JsonObject:
         "completed_nodes": list(summary.completed_nodes),
         "node_outputs": outputs,
         "item_outputs": items,
+        "partial_outputs": _partial_outputs(state),
         "last_output": {"node_id": last, "output": outputs.get(last)} if last else None,
         "state": state,
     }
+
+
+def _partial_outputs(state: JsonObject) -> list[JsonValue]:
+    """Return what unfinished nodes and items had written: kept for people, and no output."""
+    found: list[JsonValue] = []
+    for node_id, node in state["nodes"].items():
+        for item, each in [(None, node), *enumerate(node.get("items", ()))]:
+            if each.get("partial"):
+                found.append({"node_id": node_id, "item": item, "text": each["partial"]})
+    return found

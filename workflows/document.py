@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, field_validator
 
+from offbook.workflows.checks import CHECK_ATTEMPTS, MAX_REGENERATIONS, CheckEntry
 from offbook.workflows.states import Durability
 from offbook.workflows.values import JsonObject, JsonValue
 
@@ -53,6 +54,13 @@ class RetryPolicy(DocumentModel):
     max_delay: float = Field(default=60.0, ge=0, le=86_400)
 
 
+class CheckRetryPolicy(DocumentModel):
+    """How often a node or item is tried in one epoch where its output fails its checks; the next try is at once."""
+
+    attempts: int = Field(default=CHECK_ATTEMPTS, ge=1, le=100)
+    """The first included; failures of other kinds are counted by `retry`, apart."""
+
+
 class TimeoutPolicy(DocumentModel):
     """Limits of one attempt, in seconds; None is no limit."""
 
@@ -80,6 +88,11 @@ class NodeBody(DocumentModel):
     config: JsonObject = Field(default_factory=dict)
     retry: RetryPolicy = RetryPolicy()
     timeout: TimeoutPolicy = TimeoutPolicy()
+    checks: tuple[CheckEntry, ...] = ()
+    """What the output must pass, else the attempt has failed."""
+    check_retry: CheckRetryPolicy = CheckRetryPolicy()
+    max_regenerations: int = Field(default=MAX_REGENERATIONS, ge=0, le=1000)
+    """How often an output that failed its checks is written again, over all epochs and resumes."""
 
 
 class Node(NodeBody):
@@ -118,6 +131,8 @@ class Workflow(DocumentModel):
     description: str = ""
     inputs: dict[str, InputField] = Field(default_factory=dict)
     nodes: tuple[Node, ...] = Field(min_length=1)
+    checks: dict[NodeId, tuple[CheckEntry, ...]] = Field(default_factory=dict)
+    """Lists of checks that nodes refer to by name."""
     durability: Durability | None = None
     restart: RestartPolicy = RestartPolicy()
 

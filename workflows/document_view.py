@@ -27,6 +27,7 @@ class BodyView:
     config: JsonObject
     path: str
     """Of what holds `type` and `config`."""
+    checks: JsonValue = None
 
     @property
     def config_path(self) -> str:
@@ -46,6 +47,8 @@ class NodeView:
     when: JsonValue
     body: BodyView | None
     """None for a foreach without a readable `do`."""
+    words: frozenset[str]
+    """The fields that it has."""
 
     @property
     def name(self) -> str:
@@ -69,6 +72,8 @@ class DocumentView:
     """The first node of each id."""
     inputs: dict[str, JsonObject] | None
     """None if they cannot be read."""
+    checks: dict[str, JsonValue]
+    """Lists of checks by name."""
 
     def input_kind(self, name: str) -> str | None:
         """Return an input's type; None if it is not known."""
@@ -88,7 +93,8 @@ def read_view(document: JsonObject) -> DocumentView:
     fields = None
     if isinstance(inputs, dict):
         fields = {name: field if isinstance(field, dict) else {} for name, field in inputs.items()}
-    return DocumentView(nodes, by_id, fields)
+    checks = document.get("checks")
+    return DocumentView(nodes, by_id, fields, dict(checks) if isinstance(checks, dict) else {})
 
 
 def _read_nodes(nodes: JsonValue) -> Iterator[NodeView]:
@@ -115,12 +121,13 @@ def _read_node(index: int, node: JsonObject) -> NodeView:
         needs=tuple(_read_needs(node.get("needs"), path)),
         when=node.get("when"),
         body=body,
+        words=frozenset(node),
     )
 
 
 def _read_body(body: JsonObject, path: str) -> BodyView:
     config = body.get("config")
-    return BodyView(_text(body.get("type")), config if isinstance(config, dict) else {}, path)
+    return BodyView(_text(body.get("type")), config if isinstance(config, dict) else {}, path, body.get("checks"))
 
 
 def _read_needs(needs: JsonValue, path: str) -> Iterator[NeedView]:

@@ -80,13 +80,17 @@ def evaluate_config(info: NodeTypeInfo, config: JsonObject, scope: Scope) -> Jso
 def effective_of(scope: Scope, info: NodeTypeInfo) -> Effective:
     """Return what an attempt in this scope depends on; TemplateError if its config cannot be evaluated.
 
-    Guidance is left out: it is what was said of one attempt, and an output that came of it stays good.
+    Guidance and failed checks are left out: they are what was said of one attempt, and an output that came of it
+    stays good. What it is checked for is not: it has passed those checks, and no others.
     """
-    if scope.guidance:
-        scope = replace(scope, guidance="")
+    if scope.guidance or scope.check_failures:
+        scope = replace(scope, guidance="", check_failures=())
     node = scope.node
+    definition = definition_of(scope.plan, node)
+    if node.checks:
+        definition["checks"] = [[each.kind, templates.render(each.params, scope)] for each in node.checks]
     return Effective(
-        definition=definition_of(scope.plan, node),
+        definition=definition,
         config=evaluate_config(info, node.body.config, scope),
         seen=_seen(scope, info.sees),
     )

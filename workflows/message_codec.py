@@ -85,7 +85,7 @@ def _restored(fields: JsonObject) -> JsonObject:
         fields["usage"] = usage if usage != NO_USAGE else NO_USAGE
     if fields.get("user") is not None:
         fields["user"] = ExecutionUser(**fields["user"])
-    for name in ("edges", "items"):
+    for name in ("edges", "items", "reasons"):
         if name in fields:
             fields[name] = tuple(fields[name])
     return fields

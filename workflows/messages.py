@@ -82,6 +82,8 @@ class NodeFailed:
     jitter: float = 0.5
     """A random number from 0 to 1, drawn by the runner, that spreads retries."""
     model: str = ""
+    reasons: tuple[str, ...] = ()
+    """Of each check that the output failed."""
 
 
 @dataclass(frozen=True, slots=True)

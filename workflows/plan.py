@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from offbook.workflows.checks import CheckSpec, resolve_checks
 from offbook.workflows.document import (
     CONTAINER_TYPE,
     ForeachConfig,
@@ -54,6 +55,11 @@ class PlanNode:
     needs_user: bool
     estimate: Usage | None
     """What one attempt will use, at a guess; None: it never uses any tokens."""
+    checks: tuple[CheckSpec, ...]
+    """What an output must pass."""
+    check_attempts: int
+    """Attempts of one epoch whose output may fail its checks, the last of them for good."""
+    max_regenerations: int
 
     def is_after(self, index: int) -> bool:
         return bool(self.ancestors >> index & 1)
@@ -90,7 +96,7 @@ def compile_plan(workflow: Workflow, types: NodeTypes) -> Plan:
             successors[index[need.node]].append(position)
     ancestors = _ancestors(workflow, index)
     nodes = tuple(
-        _plan_node(position, node, index, tuple(successors[position]), ancestors[position], types)
+        _plan_node(position, node, index, tuple(successors[position]), ancestors[position], workflow, types)
         for position, node in enumerate(workflow.nodes)
     )
     roots = tuple(node.index for node in nodes if not node.needs)
@@ -100,7 +106,13 @@ def compile_plan(workflow: Workflow, types: NodeTypes) -> Plan:
 
 
 def _plan_node(
-    position: int, node: Node, index: dict[str, int], successors: tuple[int, ...], ancestors: int, types: NodeTypes
+    position: int,
+    node: Node,
+    index: dict[str, int],
+    successors: tuple[int, ...],
+    ancestors: int,
+    workflow: Workflow,
+    types: NodeTypes,
 ) -> PlanNode:
     foreach = ForeachConfig.model_validate(node.config) if node.type == CONTAINER_TYPE else None
     body: NodeBody = foreach.do if foreach else node
@@ -108,6 +120,8 @@ def _plan_node(
     if info is None:
         raise UnknownNodeType(node.id, body.type)
     conditions = tuple(need.when for need in node.needs)
+    retry = body.retry if foreach is None or "retry" in foreach.do.model_fields_set else node.retry
+    given = body.checks or "check_retry" in body.model_fields_set
     return PlanNode(
         index=position,
         id=node.id,
@@ -115,7 +129,7 @@ def _plan_node(
         label=node.label or node.id,
         body=body,
         foreach=foreach,
-        retry=body.retry if foreach is None or "retry" in foreach.do.model_fields_set else node.retry,
+        retry=retry,
         continue_on_error=node.continue_on_error,
         needs=tuple(index[need.node] for need in node.needs),
         successors=successors,
@@ -126,6 +140,10 @@ def _plan_node(
         produces_content=info.produces_content,
         needs_user=info.needs_user,
         estimate=info.estimate(body.config),
+        checks=resolve_checks(body.checks, workflow.checks) if body.checks else (),
+        # A type may have a check of its own, as `json` of llm is: where nothing else is said it is tried as often.
+        check_attempts=body.check_retry.attempts if given else retry.attempts,
+        max_regenerations=body.max_regenerations,
     )
 
 

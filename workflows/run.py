@@ -42,7 +42,10 @@ from offbook.workflows.plan import PlanNode
 from offbook.workflows.run_state import REVISIONS_PER_EPOCH, FailurePoint, Receipt, RunState
 from offbook.workflows.states import ExecutionStatus, NodeStatus, StepKind
 from offbook.workflows.values import NO_USAGE, JsonValue, NodeError, Usage
-from offbook.workflows.work import Parked, Work
+from offbook.workflows.work import Checked, Parked, Work
+
+CHECK_FAILED = "check_failed"
+"""The error of an output that was produced and does not pass."""
 
 _ENTRY_KINDS = {kind.value: kind for kind in (StepKind.TEXT, StepKind.THINKING, StepKind.PROGRESS)}
 
@@ -233,14 +236,42 @@ class Run(RunState):
         if message.partial:
             work.partial = message.partial
         self._touch(node.index, work)
+        if error.type == CHECK_FAILED:
+            self._check_failed(node, message, work, effects)
+            return
         policy = node.retry
-        if error.retryable and work.tries < policy.attempts and self.stopping is not ExecutionStatus.CANCELLED:
-            delay = min(policy.max_delay, policy.delay * policy.factor ** (work.tries - 1))
+        checked = self.checked.get((node.index, message.item)) if self.checked is not None else None
+        tries = work.tries - checked.tries if checked is not None else work.tries
+        if error.retryable and tries < policy.attempts and self.stopping is not ExecutionStatus.CANCELLED:
+            delay = min(policy.max_delay, policy.delay * policy.factor ** (tries - 1))
             delay = max(delay * (0.5 + message.jitter / 2), error.retry_after or 0.0)
             work.retry_at = self.now + delay
             self._wait(node.index, message.item, work)
             text = f"{error.type}: {error.message}; next attempt in {delay:.1f} s"
             self.steps.add(self.now, node.id, message.item, StepKind.RETRY, text, self.revision)
+            return
+        self._fail(node, message.item, work, error, effects)
+
+    def _check_failed(self, node: PlanNode, message: NodeFailed, work: Work, effects: list[Effect]) -> None:
+        """An output failed its checks: another attempt, at once, within its own budget and that of all epochs."""
+        error = message.error
+        self.checked = {} if self.checked is None else self.checked
+        checked = self.checked.setdefault((node.index, message.item), Checked())
+        checked.tries += 1
+        checked.failures += 1
+        checked.reasons = message.reasons or (error.message,)
+        again = error.retryable and checked.tries < node.check_attempts
+        if again and checked.failures > node.max_regenerations:
+            hint = f"it is not written again: max_regenerations is {node.max_regenerations}"
+            error = replace(error, hint=hint)
+        elif again and self.stopping is not ExecutionStatus.CANCELLED:
+            text = f"{error.type}: {error.message}; next attempt at once"
+            self.steps.add(self.now, node.id, message.item, StepKind.RETRY, text, self.revision)
+            if self.stopping is None:
+                self._attempt(node, message.item, work, effects)
+            else:
+                work.retry_at = self.now
+                self._wait(node.index, message.item, work)
             return
         self._fail(node, message.item, work, error, effects)
 
@@ -389,9 +420,22 @@ class Run(RunState):
         if self._in_flight and message.abort:
             effects.append(AbortCalls())
 
+    def check_regenerations(self) -> None:
+        """Raise NotResumable if a resume would write again what failed its checks as often as it may."""
+        place = self.out_of_regenerations()
+        if place:
+            limit = self.plan.node(place.partition("[")[0]).max_regenerations
+            raise NotResumable(
+                self.execution_id,
+                self.status,
+                f"{place} has failed its checks as often as it may (max_regenerations is {limit}): start or fork it "
+                "with another prompt, other checks, or a higher limit",
+            )
+
     def _resume_requested(self, message: ResumeRequested, effects: list[Effect]) -> None:
         if not self.status.resumable:
             raise NotResumable(self.execution_id, self.status)
+        self.check_regenerations()
         if message.epoch <= self.epoch:
             raise StaleMessage(f"epoch {message.epoch} of execution {self.execution_id} has passed")
         self._open_epoch(message.epoch)
@@ -434,13 +478,15 @@ class Run(RunState):
         stopped = (NodeStatus.FAILED, NodeStatus.CANCELLED)
         targets: list[Work] = []
         for node in self.plan.nodes:
-            for _, each in self.each_of(node.index):
+            for item, each in self.each_of(node.index):
                 each.guided = each.guided and guided is None
                 finished_with_error = node.continue_on_error and each.status is NodeStatus.FAILED
                 if each.status in stopped and not finished_with_error:
                     targets.append(each)
                     each.status = NodeStatus.PENDING
                     each.tries = 0
+                    if self.checked is not None and (node.index, item) in self.checked:
+                        self.checked[node.index, item].tries = 0
                     each.retry_at = None
                     each.park = None
                     each.finished_at = None

@@ -12,7 +12,7 @@ from offbook.workflows.reuse import Kept, Place, Reuse
 from offbook.workflows.scope import Scope
 from offbook.workflows.states import ExecutionStatus, NodeStatus
 from offbook.workflows.values import NO_USAGE, ExecutionUser, JsonObject, JsonValue, NodeError, Usage
-from offbook.workflows.work import Steps, Work
+from offbook.workflows.work import Checked, Steps, Work
 
 REVISIONS_PER_EPOCH = 1 << 32
 
@@ -106,6 +106,7 @@ class RunState:
         "_unsettled",
         "_unstored",
         "_waiting",
+        "checked",
         "created_at",
         "db_reads",
         "db_writes",
@@ -178,6 +179,8 @@ class RunState:
         """(attempt, epoch) of what was in flight when its incarnation went away, by node and item."""
         self.works = [Work() for _ in plan.nodes]
         self.outputs: dict[str, JsonValue] = {}
+        self.checked: dict[tuple[int, int | None], Checked] | None = None
+        """What checks said of outputs that failed them, by node and item; None if none did."""
         self.steps = Steps()
         self._unstored: list[tuple[int, int | None]] = []
         self._percent_floor = 0.0
@@ -215,6 +218,7 @@ class RunState:
         node = self.plan.node(node_id)
         work = self._work(node.index, item)
         parent = self.works[node.index]
+        checked = self.checked.get((node.index, item)) if self.checked is not None else None
         upstream = node.ancestors & self._content_done
         so_far = None
         if item is not None and node.foreach is not None and node.foreach.concurrency == 1:
@@ -230,6 +234,7 @@ class RunState:
             item=parent.values[item] if item is not None else None,
             index=item,
             items_so_far=so_far,
+            check_failures=checked.reasons if checked is not None else (),
         )
 
     @property
@@ -312,6 +317,15 @@ class RunState:
     def kept(self, node_id: str, item: int | None) -> Kept | None:
         """Return what a fork may keep at a node or item of its parent; None if there is nothing."""
         return self.reuse.usable((node_id, item)) if self.reuse is not None else None
+
+    def out_of_regenerations(self) -> str:
+        """Name the first unfinished node or item that has been written as often as it may be; empty if none has."""
+        for (index, item), checked in (self.checked or {}).items():
+            node = self.plan.nodes[index]
+            spent = checked.failures > node.max_regenerations
+            if spent and not self._work(index, item).settled(node.continue_on_error):
+                return node.id if item is None else f"{node.id}[{item}]"
+        return ""
 
     def parked_for(self, signal: str) -> Work | None:
         """Return the first node or item that waits for this signal."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from offbook.workflows.document import CONTAINER_TYPE, ForeachConfig, Workflow
-from offbook.workflows.types import NodeTypeInfo, NodeTypes
+from offbook.workflows.types import CheckKindInfo, CheckKinds, NodeTypeInfo, NodeTypes
 from offbook.workflows.values import JsonObject
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -29,9 +29,55 @@ def workflow_schema(types: NodeTypes) -> JsonObject:
     _offer_types(definitions["Node"], [*names, CONTAINER_TYPE])
     _offer_types(definitions["NodeBody"], names)
     _allow_plain_needs(definitions["Node"])
+    definitions["check"] = _check_schema(types.checks, definitions)
+    for holder in (definitions["Node"], definitions["NodeBody"]):
+        holder["properties"]["checks"]["items"] = {"$ref": "#/$defs/check"}
+    for lists in schema["properties"]["checks"]["patternProperties"].values():
+        lists["items"] = {"$ref": "#/$defs/check"}
     schema["$schema"] = SCHEMA_DIALECT
     schema["title"] = "Offbook workflow"
     return schema
+
+
+def _check_schema(kinds: CheckKinds, definitions: JsonObject) -> JsonObject:
+    """Return what an entry of `checks` may be: a name, or a name with parameters, alone or as a mapping."""
+    known = [kind for name in kinds.names() if (kind := kinds.get(name)) is not None]
+    alone = [kind.name for kind in known if "required" not in kind.params_model.model_json_schema()]
+    return {
+        "description": "A check without parameters, a list of the workflow's `checks`, or a check with parameters.",
+        "anyOf": [
+            {"enum": alone},
+            {
+                "type": "string",
+                "pattern": "^[a-z][a-z0-9_]{0,63}$",
+                "not": {"enum": [kind.name for kind in known]},
+            },
+            *(_parametrised(kind, definitions) for kind in known),
+        ],
+    }
+
+
+def _parametrised(kind: CheckKindInfo, definitions: JsonObject) -> JsonObject:
+    prefix = f"check.{kind.name}"
+    params = kind.params_model.model_json_schema(ref_template=f"#/$defs/{prefix}.{{model}}")
+    for name, definition in params.pop("$defs", {}).items():
+        definitions[f"{prefix}.{name}"] = definition
+    properties: JsonObject = params.get("properties", {})
+    for field, schema in properties.items():
+        if schema.get("type") != "string":
+            properties[field] = {"anyOf": [schema, _TEMPLATE]}
+    short = properties.get(kind.shorthand)
+    if kind.always_short:
+        value = short
+    else:
+        value = {"anyOf": [params, *([short] if short is not None else []), {"type": "null"}]}
+    return {
+        "type": "object",
+        "required": [kind.name],
+        "properties": {kind.name: value},
+        "additionalProperties": False,
+        "examples": [kind.example],
+    }
 
 
 def _config_name(type_name: str) -> str:

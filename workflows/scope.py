@@ -29,6 +29,8 @@ class Scope:
     """Place of the item, from 0; None outside a foreach."""
     items_so_far: tuple[JsonValue, ...] | None = None
     """Outputs of the items before this one; None outside a foreach or with concurrency above 1."""
+    check_failures: tuple[str, ...] = ()
+    """Why the last output of this node or item failed its checks; empty if it did not."""
 
     def output(self, node_id: str) -> JsonValue:
         """Return an upstream node's output, None if it was skipped or failed; KeyError if it is not upstream."""

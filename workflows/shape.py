@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from offbook.workflows.document import (
+    CheckRetryPolicy,
     InputField,
     Need,
     Node,
@@ -28,6 +29,7 @@ _PARTS: dict[str, type[BaseModel]] = {
     "inputs": InputField,
     "needs": Need,
     "retry": RetryPolicy,
+    "check_retry": CheckRetryPolicy,
     "timeout": TimeoutPolicy,
     "restart": RestartPolicy,
     "do": NodeBody,
@@ -41,6 +43,8 @@ _MEANT = {
     "condition": "write `when`",
     "if": "write `when`",
     "retries": "write `retry: {attempts: ...}`",
+    "check": "write `checks`, a list",
+    "regenerations": "write `max_regenerations`",
     "title": "write `label`",
 }
 

@@ -71,24 +71,28 @@ def check_payload(form: JsonObject | None, payload: JsonValue) -> list[Problem]:
     unusable = form_problems(form)
     if unusable:
         return unusable
-    not_json = json_problems(payload, "payload")
+    return check_value(form, payload, "payload", max_checks=MAX_CHECKS)
+
+
+def check_value(form: JsonObject, value: JsonValue, path: str, *, max_checks: int) -> list[Problem]:
+    """Return what is wrong with a value, at a path, by a form that is known to be one."""
+    not_json = json_problems(value, path)
     if not_json:
         return [Problem(code, message, where) for code, where, message in not_json]
-    if _count(form) * _count(payload) > MAX_CHECKS:
+    if _count(form, max_checks) * _count(value, max_checks) > max_checks:
         return [
             Problem(
-                "payload-too-large",
-                "the payload has too many values to be checked against the form",
-                "payload",
+                f"{path}-too-large",
+                f"the {path} has too many values to be checked against the form",
+                path,
                 hint="send long content as one text",
             )
         ]
-    errors = islice(_Validator(form).iter_errors(payload), MAX_PROBLEMS)
-    return [_problem(error) for error in errors]
+    errors = islice(_Validator(form).iter_errors(value), MAX_PROBLEMS)
+    return [_problem(error, path) for error in errors]
 
 
-def _problem(error: ValidationError) -> Problem:
-    path = "payload"
+def _problem(error: ValidationError, path: str) -> Problem:
     for step in error.absolute_path:
         path = child_path(path, step)
     wanted: Any = error.validator_value
@@ -127,10 +131,10 @@ def _refused_words(form: JsonValue, path: str) -> Iterator[tuple[str, str]]:
             yield from _refused_words(each, child_path(path, index))
 
 
-def _count(value: JsonValue) -> int:
+def _count(value: JsonValue, limit: int) -> int:
     count = 0
     stack = [value]
-    while stack and count <= MAX_CHECKS:
+    while stack and count <= limit:
         each = stack.pop()
         count += 1
         if isinstance(each, dict):

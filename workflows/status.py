@@ -160,6 +160,15 @@ def _node_result(run: RunState, node: PlanNode, work: Work, status: ExecutionSta
         entry["reused"] = True
     if work.partial:
         entry["partial_output"] = work.partial[-INLINE_OUTPUT_BYTES:]
+    elif work.items is not None and work.error is not None:
+        # Of the first item that failed and had written something.
+        for item, each in enumerate(work.items):
+            if each.partial and each.status is not NodeStatus.COMPLETED:
+                entry["partial_output"] = each.partial[-INLINE_OUTPUT_BYTES:]
+                entry["partial_item"] = item
+                break
+    if run.checked is not None and (failed := _check_failures(run, node)):
+        entry["check_failures"] = failed
     if work.fraction and work.status is NodeStatus.RUNNING:
         entry["fraction"] = work.fraction
     return entry
@@ -176,6 +185,15 @@ def item_entry(run: RunState, work: Work) -> JsonObject:
         "usage": usage.to_json() if usage is not NO_USAGE else UNUSED,
         "error": work.error.to_json() if work.error else None,
     }
+
+
+def _check_failures(run: RunState, node: PlanNode) -> list[JsonValue]:
+    """Say of a node, or of each of its items, how often its output failed its checks, and why the last time."""
+    return [
+        {"item": item, "times": checked.failures, "reasons": list(checked.reasons)}
+        for (index, item), checked in (run.checked or {}).items()
+        if index == node.index
+    ]
 
 
 def _shown(work: NodeStatus, status: ExecutionStatus) -> str:

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 ITEM_NAMES = frozenset({"item", "index", "items_so_far"})
-NAMES = frozenset({"inputs", "nodes", "last_output", "user", "guidance"}) | ITEM_NAMES
+NAMES = frozenset({"inputs", "nodes", "last_output", "user", "guidance", "check_failures"}) | ITEM_NAMES
 
 _COMPILED_KEPT = 1024
 _KEPT_SOURCE_CHARS = 20_000
@@ -278,6 +278,8 @@ def _values(name: str, scope: Scope) -> Iterator[Any]:
         yield scope.user.to_json() if scope.user else None
     elif name == "guidance":
         yield scope.guidance
+    elif name == "check_failures":
+        yield list(scope.check_failures)
     elif scope.index is not None:
         if name == "item":
             yield scope.item

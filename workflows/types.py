@@ -54,8 +54,38 @@ class NodeTypeInfo(Protocol):
         ...
 
 
+class CheckKindInfo(Protocol):
+    """What validation must know of a kind of check."""
+
+    name: str
+    params_model: type[BaseModel]
+    shorthand: str
+    """The parameter that may stand alone, in place of a mapping: `{min_words: 300}`; empty: none."""
+    example: str
+    """How it is written."""
+    always_short: bool
+    """Whether what is written is always that parameter, also where it is a mapping."""
+
+    def check_params(self, params: Mapping[str, object]) -> Iterable[Problem]:
+        """Yield what `params_model` cannot say: an unregistered function, a bad schema. Paths are relative."""
+        ...
+
+
+class CheckKinds(Protocol):
+    """The registry of checks, as validation sees it."""
+
+    def get(self, name: str) -> CheckKindInfo | None: ...
+
+    def names(self) -> Iterable[str]: ...
+
+
 class NodeTypes(Protocol):
     """The registry of node types, as validation and the plan see it."""
+
+    @property
+    def checks(self) -> CheckKinds:
+        """What outputs can be checked for."""
+        ...
 
     def get(self, name: str) -> NodeTypeInfo | None: ...
 

@@ -11,6 +11,7 @@ from offbook.workflows.report import Report
 from offbook.workflows.shape import shape_problems
 from offbook.workflows.source_lines import SourceLines
 from offbook.workflows.types import NodeTypes
+from offbook.workflows.validation_checks import check_checks
 from offbook.workflows.validation_config import check_configs
 from offbook.workflows.validation_graph import check_graph
 from offbook.workflows.validation_templates import TemplateCheck
@@ -35,6 +36,7 @@ def find_problems(document: JsonObject, types: NodeTypes, lines: SourceLines | N
     check_input_fields(view, report)
     ancestry = check_graph(view, report)
     check_configs(view, types, ancestry, report)
+    check_checks(view, types.checks, report)
     TemplateCheck(view, types, ancestry, report).run()
     return report.problems()
 

@@ -14,6 +14,7 @@ from offbook.workflows.source_lines import child_path
 from offbook.workflows.template_syntax import Parsed, Reference, TemplateError, parse
 from offbook.workflows.templates import ITEM_NAMES, NAMES, has_template
 from offbook.workflows.types import NodeTypes
+from offbook.workflows.validation_checks import entries_of
 from offbook.workflows.validation_config import content_producers
 from offbook.workflows.values import JsonValue
 
@@ -66,6 +67,12 @@ class TemplateCheck:
                 continue
             for text, text_path in _templates_in(value, path):
                 self._read(text, _Place(node, text_path, node.is_foreach, in_order))
+        for entry in entries_of(body.checks, child_path(body.path, "checks")):
+            named = self._view.checks.get(entry.name) if entry.params is None else None
+            listed = entries_of(named, child_path("checks", entry.name)) if named is not None else (entry,)
+            for each in listed:
+                for text, text_path in _templates_in(each.params, each.params_path):
+                    self._read(text, _Place(node, text_path, node.is_foreach, in_order))
 
     def _check_condition(self, condition: JsonValue, place: _Place) -> None:
         if condition is None or isinstance(condition, bool):

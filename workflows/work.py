@@ -31,6 +31,26 @@ class Parked:
         return [self.kind, self.name, self.until, self.form, self.default, self.has_default]
 
 
+@dataclass(slots=True)
+class Checked:
+    """What checks said of the outputs of a node or item that failed them."""
+
+    tries: int = 0
+    """Outputs since the last resume; the check's own retry policy counts these."""
+    failures: int = 0
+    """Outputs over all epochs."""
+    reasons: tuple[str, ...] = ()
+    """Why the last of them failed; put to the model at the next attempt."""
+
+    def to_json(self) -> list[JsonValue]:
+        return [self.tries, self.failures, list(self.reasons)]
+
+    @classmethod
+    def from_json(cls, state: list[JsonValue]) -> Checked:
+        tries, failures, reasons = state
+        return cls(tries, failures, tuple(reasons))
+
+
 class Work:
     """A node, or one item of a foreach: its state over all attempts."""
 

@@ -13,6 +13,7 @@ from offbook.nodes.context import NodeFailure
 from offbook.nodes.providers.answer import AnswerBuilder, AnswerRefused, AnswerUnreadable
 from offbook.nodes.providers.failures import connection_failure, error_text, retry_after_seconds, status_failure
 from offbook.nodes.providers.protocol import ModelAnswer, ModelRequest, OnText, ignore_text
+from offbook.nodes.providers.response_format import response_format
 from offbook.nodes.providers.scrub import scrub
 from offbook.nodes.providers.settings import ProviderSettings
 from offbook.nodes.providers.sse import EventParser, EventTooLong
@@ -106,6 +107,8 @@ class OpenAIProvider:
             body["max_tokens"] = request.max_tokens
         if request.stop:
             body["stop"] = list(request.stop)
+        if request.json_schema is not None and self._settings.structured_output:
+            body.setdefault("response_format", response_format(request.json_schema))
         return body
 
     def _open_session(self) -> aiohttp.ClientSession:

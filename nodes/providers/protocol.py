@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from offbook.nodes.providers.script import Script
-from offbook.workflows.values import ExecutionUser, JsonValue, Usage
+from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class ModelRequest:
     """The same for each repeat of one attempt."""
     script: Script | None = field(default=None, repr=False)
     """What the scripted provider does; nothing to others."""
+    json_schema: JsonObject | None = field(default=None, repr=False)
+    """What the answer must fit; for providers that can see to it themselves."""
     item: int | None = None
     attempt: int = 1
 

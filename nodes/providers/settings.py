@@ -46,6 +46,9 @@ class ProviderSettings(BaseModel):
     options: JsonObject = Field(default_factory=dict)
     """Further fields of every request, unless the node's own options say otherwise: `repeat_penalty`, ..."""
 
+    structured_output: bool = False
+    """Whether the server takes `response_format` with a JSON Schema, and answers with what fits it."""
+
     @field_validator("base_url")
     @classmethod
     def _base_url_is_one(cls, base_url: str) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from offbook.actors.calls import NodeTask
 from offbook.actors.decisions import DecideTask, ExpandTask
 from offbook.actors.runner import NodeRunner
+from offbook.nodes.checks import CheckFunctions, CheckRegistry
 from offbook.nodes.functions import FunctionRegistry
 from offbook.nodes.providers import ProviderRegistry
 from offbook.nodes.registry import NodeRegistry, NodeType
@@ -106,13 +107,15 @@ class Heard:
 
 
 class Stage:
-    """A runner, started; functions to call are registered on `functions`."""
+    """A runner, started; functions to call are registered on `functions`, those that check on `checks`."""
 
     def __init__(
         self, *types: NodeType, providers: ProviderRegistry | None = None, start: bool = True, **options: Any
     ) -> None:
         self.functions = FunctionRegistry()
-        self.registry = NodeRegistry.with_builtins(providers, self.functions)
+        self.checks = CheckFunctions()
+        checks = CheckRegistry.with_builtins(self.checks)
+        self.registry = NodeRegistry.with_builtins(providers, self.functions, checks=checks)
         for each in types:
             self.registry.register(each)
         self.runner = NodeRunner(self.registry, **{"clock": lambda: 1000.0, "chance": lambda: 0.25, **options})
@@ -137,6 +140,7 @@ class Stage:
         config: JsonObject,
         *,
         timeout: JsonObject | None = None,
+        checks: Sequence[str | JsonObject] = (),
         execution_id: str = AN_EXECUTION,
         number: int = 1,
         epoch: int = 1,
@@ -144,7 +148,7 @@ class Stage:
         inputs: JsonObject | None = None,
     ) -> Heard:
         """Submit an attempt at a node, or at an item of a foreach that does the same."""
-        body: JsonObject = {"type": type_name, "config": config, "timeout": timeout or {}}
+        body: JsonObject = {"type": type_name, "config": config, "timeout": timeout or {}, "checks": list(checks)}
         node: JsonObject = {"id": "node", **body}
         if item is not None:
             node = {"id": "node", "type": "foreach", "config": {"count": 10, "do": body}}

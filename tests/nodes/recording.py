@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from offbook.nodes.context import NodeContext
@@ -58,6 +58,8 @@ class Attempt:
         upstream: JsonValue = None,
         inputs: JsonObject | None = None,
         guidance: str = "",
+        check_failures: tuple[str, ...] = (),
+        checks: Sequence[JsonValue] = (),
         item: int | None = None,
         attempt: int = 1,
     ) -> None:
@@ -66,7 +68,7 @@ class Attempt:
                 "name": "test",
                 "nodes": [
                     {"id": "before", "type": "template", "config": {"text": ""}},
-                    {"id": "node", "type": type_name, "needs": ["before"], "config": config},
+                    {"id": "node", "type": type_name, "needs": ["before"], "config": config, "checks": checks},
                 ],
             }
         )
@@ -79,6 +81,7 @@ class Attempt:
             {"before": upstream},
             ADA,
             guidance=guidance,
+            check_failures=check_failures,
             last_output_node="before" if upstream is not None else None,
         )
         self.context = NodeContext("e" * 32, "node", item, attempt, self.scope, self.sink)

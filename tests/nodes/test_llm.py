@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from offbook.nodes import NodeFailure, NodeRegistry
+from offbook.nodes.llm import REFUSED
 from offbook.nodes.model_config import ModelConfig
 from offbook.nodes.providers import (
     Message,
@@ -125,6 +126,41 @@ async def test_guidance_follows_the_prompt_unless_it_is_in_it() -> None:
         ["Shorter.", "Go."],
         ["Go."],
     ]
+
+
+async def test_reasons_of_failed_checks_follow_the_prompt_unless_it_uses_them() -> None:
+    parrot = Parrot()
+    reasons = ("min_words: 3 words, at least 400 are asked for", "it refuses")
+    await attempt(parrot, {"prompt": "Go."}, guidance="Longer.", check_failures=reasons).run()
+    used = "Go. {% for each in check_failures %}Not so: {{ each }}. {% endfor %}"
+    await attempt(parrot, {"prompt": used}, check_failures=reasons).run()
+    assert [asked.messages[-1].content for asked in parrot.asked] == [
+        f"Go.\n\nLonger.\n\n{REFUSED}\n- {reasons[0]}\n- {reasons[1]}",
+        f"Go. Not so: {reasons[0]}. Not so: {reasons[1]}. ",
+    ]
+
+
+async def test_prompt_of_a_first_attempt_may_ask_for_failed_checks() -> None:
+    parrot = Parrot()
+    await attempt(parrot, {"prompt": "Go.{{ check_failures | join }}"}).run()
+    assert parrot.asked[0].messages[-1].content == "Go."
+
+
+@pytest.mark.parametrize(
+    ("config", "checks", "asked_for"),
+    [
+        ({"json": True}, [{"json_schema": {"type": "array"}}], {"type": "array"}),
+        ({"json": True}, ["empty"], None),
+        ({}, [{"json_schema": {"type": "array"}}], None),
+        ({"json": True}, [{"json_schema": {"const": "{{ inputs.x }}"}}], None),
+    ],
+)
+async def test_schema_of_the_checks_is_put_to_the_provider_where_the_answer_is_json(
+    config: dict[str, Any], checks: list[Any], asked_for: Any
+) -> None:
+    parrot = Parrot(ModelAnswer("[1]", None, "stop", "m"))
+    await attempt(parrot, {"prompt": "Go.", **config}, checks=checks).run()
+    assert parrot.asked[0].json_schema == asked_for
 
 
 async def test_model_may_be_an_input() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from offbook.nodes import NodeFailure, NodeRegistry
+from offbook.nodes.llm import REFUSED
 from offbook.nodes.providers import ProviderRegistry
 from offbook.workflows.document import Workflow
 from offbook.workflows.errors import ValidationFailed
@@ -48,6 +49,11 @@ async def test_guidance_stands_between_prompt_and_text() -> None:
     assert await sent({"prompt": "Polish it."}, upstream="A draft.", guidance="Less rain.") == [
         "Polish it.\n\nLess rain.\n\nA draft."
     ]
+
+
+async def test_failed_checks_stand_between_prompt_and_text() -> None:
+    made = await sent({"prompt": "Polish it."}, upstream="A draft.", check_failures=("too short",))
+    assert made == [f"Polish it.\n\n{REFUSED}\n- too short\n\nA draft."]
 
 
 async def test_last_output_that_is_no_text_is_sent_as_json() -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from offbook.nodes.llm import REFUSED
 from offbook.workflows.values import JsonObject
 from tests.cli.conftest import environment, line_with
-from tests.scenarios.documents import book
+from tests.scenarios.documents import book, llm, workflow
 from tests.scenarios.fake_model import Asked, FakeModel, Reply
 from tests.scenarios.worker import ADA, PATIENCE
 
@@ -168,3 +169,21 @@ async def test_killed_process_loses_in_exit_what_it_says_it_may_lose_and_owns_up
     payload = await second.until_status(execution_id, "completed")
     assert model.counts["outline"] == 2
     assert payload["receipt"]["went_back_to"] == "beginning"
+
+
+async def test_reasons_of_failed_checks_outlive_a_kill(serve: Serve, model: FakeModel) -> None:
+    loop = Reply(("the lamp went out and the sea came in ",) * 12)
+    model.reply = lambda asked: loop if REFUSED not in asked.prompt else Reply(hangs=True)
+    server = await serve()
+    node = llm("chapter", "write it", model="fake/writer", checks=["repetition"])
+    start = {"workflow": workflow(node), "user": ADA, "durability": "sync"}
+    execution_id = (await server.call("POST", "/executions", start))["execution_id"]
+    await model.until(lambda: len(model.asked) == 2)
+    await server.end(signal.SIGKILL)
+    server = await serve()
+    await model.until(lambda: len(model.asked) == 3)
+    # The attempt that was in flight, with what it was told.
+    assert model.asked[2].prompt == model.asked[1].prompt
+    payload = await server.call("GET", f"/status/{execution_id}")
+    entry = payload["node_results"]["chapter"]
+    assert (entry["attempt"], entry["check_failures"][0]["times"]) == (2, 1)

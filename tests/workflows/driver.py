@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from offbook.nodes.checks import CheckRegistry
 from offbook.workflows.document import Workflow
 from offbook.workflows.effects import Effect, StartNode
 from offbook.workflows.errors import Problem
@@ -45,6 +46,8 @@ class AnyType:
 
 class AnyTypes:
     """Every node type there is; `output`, `wait` and `gate` produce no content."""
+
+    checks = CheckRegistry.with_builtins()
 
     def get(self, name: str) -> AnyType:
         return AnyType(name, produces_content=name not in ("output", "wait", "gate"))
@@ -118,6 +121,24 @@ class Drive:
                 self.pass_time(1),
                 partial=partial,
                 jitter=jitter,
+            )
+        )
+
+    def fail_check(
+        self, node_id: str, *reasons: str, item: int | None = None, partial: str = "as it was"
+    ) -> list[Effect]:
+        """An output was produced, and did not pass."""
+        return self.apply(
+            NodeFailed(
+                node_id,
+                item,
+                self.attempt(node_id, item),
+                self.run.epoch,
+                NodeError("check_failed", "; ".join(reasons), retryable=True),
+                self.pass_time(1),
+                usage=Usage(10, 20),
+                partial=partial,
+                reasons=reasons,
             )
         )
 

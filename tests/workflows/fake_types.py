@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from offbook.nodes.checks import CheckFunctions, CheckRegistry
 from offbook.workflows.errors import Problem
 from offbook.workflows.types import Sight
 from offbook.workflows.values import Usage
@@ -90,6 +91,8 @@ class FakeTypes:
             FakeType("approval", ApprovalConfig),
         ]
         self._types = {each.name: each for each in types}
+
+    checks = CheckRegistry.with_builtins(CheckFunctions())
 
     def get(self, name: str) -> FakeType | None:
         return self._types.get(name)

@@ -55,6 +55,16 @@ def failed_in_chapters() -> Drive:
     return drive
 
 
+def failed_its_checks() -> Drive:
+    do = {"type": "text", "checks": ["empty"], "check_retry": {"attempts": 2}}
+    drive = Drive(workflow({"id": "chapters", "type": "foreach", "config": {"count": 2, "do": do}}))
+    drive.apply(ItemsExpanded("chapters", 1, (0, 1), drive.now))
+    drive.finish("chapters", "one", item=0)
+    drive.fail_check("chapters", "too short", item=1)
+    drive.fail_check("chapters", "too short", "empty", item=1)
+    return drive
+
+
 def paused_while_waiting() -> Drive:
     drive = Drive(workflow({"id": "a"}))
     form = {"type": "object"}
@@ -79,7 +89,9 @@ def completed() -> Drive:
     return drive
 
 
-@pytest.mark.parametrize("story", [failed, failed_in_chapters, paused_while_waiting, cancelled, completed])
+@pytest.mark.parametrize(
+    "story", [failed, failed_in_chapters, failed_its_checks, paused_while_waiting, cancelled, completed]
+)
 def test_status_from_a_stored_run_is_the_status_it_had(story: Callable[[], Drive]) -> None:
     run = story().run
     loaded = load_run(stored(run, save_of(run)), run.plan)

@@ -57,7 +57,11 @@ MESSAGES: dict[type[Any], some.SearchStrategy[Any]] = {
     TakenUp: some.builds(TakenUp, NUMBER, TIME, NUMBER, NUMBER),
     CutOff: some.builds(CutOff, TIME),
     NodeFinished: some.builds(NodeFinished, *ATTEMPT, JSON, USAGE, TIME),
-    NodeFailed: some.builds(NodeFailed, *ATTEMPT, ERROR, TIME, USAGE, TEXT, some.floats(0, 1)),
+    NodeFailed: some.builds(
+        NodeFailed,
+        *(*ATTEMPT, ERROR, TIME, USAGE, TEXT, some.floats(0, 1), TEXT),
+        some.lists(TEXT, max_size=3).map(tuple),
+    ),
     NodeReused: some.builds(NodeReused, *ATTEMPT, TIME),
     NodeParked: some.builds(
         NodeParked,

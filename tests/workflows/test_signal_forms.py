@@ -88,11 +88,11 @@ def test_deep_form_is_refused() -> None:
 def test_check_of_a_large_payload_is_bounded() -> None:
     entries = [{"n": i, "x": {}} for i in range(3_000)]
     form = {"type": "array", "uniqueItems": True}
-    started = time.perf_counter()
+    started = time.thread_time()
     assert check_payload(form, entries) == []
     assert [p.code for p in check_payload(form, [*entries, entries[0]])] == ["bad-value"]
     assert [p.code for p in check_payload(form, entries * 20)] == ["payload-too-large"]
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
 
 
 def test_long_text_is_one_value() -> None:

@@ -1,0 +1,84 @@
+"""Words, and the check for how many there are at least. Knows no language, only how its script parts words.
+
+A word is what stands between spaces, or between dashes or ellipses, and has a letter or digit in it. Chinese and
+Japanese write no spaces: each of their characters is a word, as word processors count. Of Thai, Lao, Khmer and
+Burmese, which write none either, five characters are: an estimate.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+
+from pydantic import BaseModel, Field
+
+from offbook.nodes.checks.kind import CheckKind, CheckParams, Produced
+
+_CHARACTERS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+_PIECE = re.compile(rf"[{_CHARACTERS}]|[{_UNSPACED}]{{1,5}}|[^\s\u2013\u2014\u2026{_CHARACTERS}{_UNSPACED}]+")
+_LETTER = re.compile(r"[^\W_]")
+_SPACES = bytes.maketrans(b"\t\n\r\v\f", b"     ")
+_PUNCTUATION = bytes(each for each in range(128) if not chr(each).isalnum() and not bytes([each]).isspace())
+_EDGES = string.punctuation + "\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb\u3001\u3002\uff0c\uff01\uff1f\u00bf\u00a1"
+_CHARS_PER_WORD = 12
+"""Of the beginning that is looked at first; a longer text is read whole only if that has too few."""
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text in small letters, without the punctuation around them."""
+    if text.isascii():
+        return _words_alone(text).decode().lower().split()
+    pieces = _PIECE.findall(text.lower())
+    return [piece.strip(_EDGES) or piece for piece in pieces if _LETTER.search(piece)]
+
+
+def count_words(text: str) -> int:
+    """Return how many words a text has."""
+    if text.isascii():
+        return len(_words_alone(text).split())
+    return sum(1 for piece in _PIECE.findall(text) if _LETTER.search(piece))
+
+
+def has_words(text: str, least: int) -> bool:
+    """Whether a text has so many words; of a long one no more is read than it takes."""
+    enough = _CHARS_PER_WORD * (least + 1)
+    # The last word of a beginning may be half of one, and is not counted.
+    if len(text) > enough and has_words(text[:enough], least + 1):
+        return True
+    return (text.isascii() and surely_words(text) >= least) or count_words(text) >= least
+
+
+def surely_words(text: str) -> int:
+    """Return how many words an ASCII text has at least: no more than there are, and quick.
+
+    A run of k spaces is one gap, and has k // 2 pairs.
+    """
+    line = _words_alone(text)
+    return line.count(b" ") - 2 * line.count(b"  ") - 1
+
+
+def _words_alone(text: str) -> bytes:
+    """Return an ASCII text without punctuation, and with spaces as its only white space."""
+    return text.encode().translate(_SPACES, _PUNCTUATION)
+
+
+class MinWordsParams(CheckParams):
+    """How many words there must be."""
+
+    least: int = Field(ge=1)
+
+
+class MinWords(CheckKind):
+    """Fails an output with fewer words."""
+
+    name = "min_words"
+    params_model: type[BaseModel] = MinWordsParams
+    shorthand = "least"
+    example = "{min_words: 300}"
+
+    def examine(self, produced: Produced, params: MinWordsParams) -> str | None:
+        text = produced.text
+        if has_words(text, params.least):
+            return None
+        return f"{count_words(text)} words, at least {params.least} are asked for"
