@@ -42,7 +42,7 @@ class Forks:
         *,
         new_id: Callable[[], str],
         plan_of: Callable[[str | JsonObject | Workflow], Awaitable[Plan]],
-        execution_user: Callable[[Caller, ExecutionUser | None], ExecutionUser],
+        execution_user: Callable[[Plan, Caller, ExecutionUser | None], ExecutionUser],
         durability: Callable[[Plan, str | None], Durability],
         check_caller: Callable[[str, Caller], Awaitable[None]],
         rest_soon: Callable[[str], Awaitable[None]],
@@ -139,7 +139,7 @@ class Forks:
             plan=plan,
             inputs=check_inputs(plan.workflow, {**kept, **request.inputs}),
             edits=read_edits(plan, parent, request.outputs or {}),
-            user=self._execution_user(caller, user or (parent.user if caller.is_operator else None)),
+            user=self._execution_user(plan, caller, user or (parent.user if caller.is_operator else None)),
             guidance=request.guidance,
         )
 

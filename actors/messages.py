@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from offbook.actors.event_ring import Position
     from offbook.actors.publisher import Watcher
+    from offbook.actors.surroundings import Teller
 
 # To an execution
 
@@ -454,7 +455,7 @@ class StoreWrite:
     """Anybody to persistence: commit this with whatever else waits; `WriteDone` or `WriteFailed` comes back."""
 
     write: Write
-    reply_to: ActorRef[Any] | None
+    reply_to: Teller | None
     keep_trying: bool = False
     """Whether to keep it while the database is away; else `WriteFailed` comes back at once."""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 
 import orjson
+from loguru import logger
 
 from offbook.nodes.context import NodeFailure
 from offbook.workflows.values import JsonValue, NodeError
@@ -64,30 +66,46 @@ def as_stored_text(text: object) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def crash_error(crash: BaseException) -> NodeError:
-    """Name an exception that user code raised; also one that cannot say what it is."""
+def crash_error(crash: BaseException, scrub: Callable[[str], str] = str) -> NodeError:
+    """Name an exception that user code raised; also one that cannot say what it is. `scrub` takes keys out."""
     name = type(crash).__name__
     try:
-        said = as_stored_text(crash)
+        said = scrub(as_stored_text(crash))
     except Exception:  # noqa: BLE001 - user code: it may fail to say why it failed
         said = "(it has no text)"
     return NodeError("crash", (f"{name}: {said}" if said else name)[:1000])
 
 
-def as_stored_error(error: NodeError) -> NodeError:
-    """Return a node's error with each field of its type and within bounds, whatever the node put there."""
+def as_stored_error(error: NodeError, scrub: Callable[[str], str] = str) -> NodeError:
+    """Return a node's error with each field of its type and within bounds, whatever the node put there.
+
+    `scrub` takes out of its texts what must not be shown, before they are cut.
+    """
     return NodeError(
-        type=as_stored_text(error.type)[:100] or "crash",
-        message=as_stored_text(error.message)[:MESSAGE_CHARS],
+        type=scrub(as_stored_text(error.type))[:100] or "crash",
+        message=scrub(as_stored_text(error.message))[:MESSAGE_CHARS],
         retryable=bool(error.retryable),
         retry_after=_seconds(error.retry_after),
-        hint=as_stored_text(error.hint)[:MESSAGE_CHARS],
+        hint=scrub(as_stored_text(error.hint))[:MESSAGE_CHARS],
     )
 
 
 def as_stored_reasons(reasons: Sequence[str]) -> tuple[str, ...]:
     """Return the reasons of checks within bounds."""
     return tuple(as_stored_text(each)[:MESSAGE_CHARS] for each in reasons[:MOST_REASONS])
+
+
+def log_crash(crash: BaseException, scrub: Callable[[str], str], level: str, message: str, **fields: object) -> None:
+    """Log an exception of user code with its traceback; as text alone if a key is in it."""
+    try:
+        text = "".join(traceback.format_exception(crash))
+    except Exception:  # noqa: BLE001 - user code: it may fail to say why it failed
+        text = type(crash).__name__
+    scrubbed = scrub(text)
+    if scrubbed == text:
+        logger.opt(exception=crash).log(level, message, **fields)
+    else:
+        logger.log(level, message, **fields, traceback=scrubbed)
 
 
 def _seconds(retry_after: object) -> float | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from loguru import logger
-from pykka import ActorDeadError, ActorRef
+from pykka import ActorDeadError
 
 from offbook.actors.messages import StoreWrite, WriteDone, WriteFailed
 from offbook.actors.relay import Relay, RelayedActor
+from offbook.actors.surroundings import Teller
 from offbook.persistence.group_commit import GroupCommit
 from offbook.workflows.errors import StorageUnavailable
 
@@ -61,7 +60,7 @@ def gather(group: GroupCommit, message: StoreWrite) -> None:
     )
 
 
-def _tell(reply_to: ActorRef[Any], answer: WriteDone | WriteFailed) -> None:
+def _tell(reply_to: Teller, answer: WriteDone | WriteFailed) -> None:
     try:
         reply_to.tell(answer)
     except ActorDeadError:

@@ -16,7 +16,14 @@ from loguru import logger
 from offbook.actors.calls import Call, NodeTask
 from offbook.actors.configs import Configs
 from offbook.actors.decisions import DecideTask, ExpandTask, decide, expand
-from offbook.actors.outcomes import as_json, as_stored_error, as_stored_reasons, as_stored_text, crash_error
+from offbook.actors.outcomes import (
+    as_json,
+    as_stored_error,
+    as_stored_reasons,
+    as_stored_text,
+    crash_error,
+    log_crash,
+)
 from offbook.actors.slices import SliceTask, begin_slices
 from offbook.nodes.checks import Checker
 from offbook.nodes.context import NodeContext, NodeFailure, Park
@@ -51,6 +58,8 @@ class NodeRunner:
         self._registry = registry
         self._configs = Configs(registry)
         self._checker = Checker(registry.checks)
+        self._scrub = registry.providers.keys.secrets.scrub if registry.providers is not None else str
+        """Takes keys out of what is stored and logged of failures."""
         self._max_calls = max_calls
         self._prices = prices
         self._clock = clock
@@ -243,8 +252,10 @@ class NodeRunner:
         except OffbookError as refused:
             self._fail(call, NodeError("validation", str(refused)))
         except (Exception, SystemExit, KeyboardInterrupt) as crash:  # noqa: BLE001 - user code: data for the run
-            logger.opt(exception=crash).warning("node raised", node=scope.node.id, execution_id=task.execution_id)
-            self._fail(call, crash_error(crash))
+            log_crash(
+                crash, self._scrub, "WARNING", "node raised", node=scope.node.id, execution_id=task.execution_id
+            )
+            self._fail(call, crash_error(crash, self._scrub))
         else:
             self._finish(call, output)
 
@@ -260,8 +271,8 @@ class NodeRunner:
     def _over(self, call: Call, handle: asyncio.Task[None]) -> None:
         """The attempt is really over: forget it and let the next one begin."""
         if not handle.cancelled() and (fault := handle.exception()) is not None:
-            logger.opt(exception=fault).error("attempt ended in a fault of ours", node=call.task.scope.node.id)
-            self._fail(call, crash_error(fault))
+            log_crash(fault, self._scrub, "ERROR", "attempt ended in a fault of ours", node=call.task.scope.node.id)
+            self._fail(call, crash_error(fault, self._scrub))
         if not call.ended:
             # Cancelled before its first step: nothing of it ran that could tell the end.
             self._fail(call, self._stop_error(call))
@@ -307,7 +318,7 @@ class NodeRunner:
                     item=task.item,
                     attempt=task.attempt,
                     epoch=task.epoch,
-                    error=as_stored_error(error),
+                    error=as_stored_error(error, self._scrub),
                     at=self._clock(),
                     usage=call.tokens,
                     partial=as_stored_text(partial_text) or call.partial,

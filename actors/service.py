@@ -18,6 +18,8 @@ from pykka import ActorDeadError, ActorRef
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import Entry, ExecutionDirectory
 from offbook.actors.forks import Forks
+from offbook.actors.key_check import KeyCheck
+from offbook.actors.keys import KeyOperations
 from offbook.actors.loop import LoopFuture, LoopRef
 from offbook.actors.messages import (
     AdoptExecution,
@@ -103,6 +105,8 @@ class ExecutionService:
         read_pool: Executor,
         transactions: Callable[[], tuple[int, int]],
         on_drain: Callable[[float | None], None],
+        keys: KeyOperations,
+        key_check: KeyCheck,
     ) -> None:
         """`on_drain(grace)` has whoever runs this worker drain and end it."""
         self._around = around
@@ -128,6 +132,8 @@ class ExecutionService:
             stored_run=self._stored_run,
             ask_supervisor=self._ask_supervisor,
         )
+        self.keys = keys
+        self._key_check = key_check
         self._draining = False
         self._started = time.monotonic()
         self.views = Views(
@@ -159,7 +165,8 @@ class ExecutionService:
         """
         plan = await self._plan(workflow)
         checked = check_inputs(plan.workflow, inputs)
-        execution_user = self._execution_user(caller, user)
+        execution_user = self._execution_user(plan, caller, user)
+        await self._key_check.check(plan, execution_user)
         mode = self._durability(plan, durability)
         now = self._around.clock()
         execution_id = next(_new_ids)
@@ -476,6 +483,7 @@ class ExecutionService:
             "executions": self._directory.count(),
             "dead_letters": self._around.dead_letters.count,
             "transactions": {"reads": reads, "writes": writes},
+            "keys": self.keys.figures(),
             **self._around.runner.figures(),
         }
 
@@ -520,13 +528,13 @@ class ExecutionService:
             return self._catalogue.accept_built(document)
         return self._catalogue.accept(document)
 
-    def _execution_user(self, caller: Caller, named: ExecutionUser | None) -> ExecutionUser:
+    def _execution_user(self, plan: Plan, caller: Caller, named: ExecutionUser | None) -> ExecutionUser:
         if not caller.is_operator:
             if named is not None and named.id != caller.user_id:
                 raise Forbidden("(new)", "only an operator starts an execution for another user")
             return named or ExecutionUser(caller.user_id or "", caller.role, caller.tier)
         if named is None or not named.id:
-            raise ExecutionUserMissing(None)
+            raise ExecutionUserMissing(None, plan.nodes_needing_user)
         return named
 
     async def _check_caller(self, execution_id: str, caller: Caller) -> None:

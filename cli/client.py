@@ -70,6 +70,16 @@ class Client(Protocol):
 
     async def schema(self) -> JsonObject: ...
 
+    async def put_key(self, user_id: str, provider: str, key: str) -> None: ...
+
+    async def delete_key(self, user_id: str, provider: str) -> None: ...
+
+    async def list_keys(self, user_id: str) -> list[JsonObject]: ...
+
+    async def rotate_keys(self) -> JsonObject:
+        """Seal every key anew: `{"resealed": 3, "unreadable": [{"user_id", "provider"}]}`."""
+        ...
+
 
 class HttpClient:
     """Asks a server."""
@@ -163,6 +173,20 @@ class HttpClient:
 
     async def schema(self) -> JsonObject:
         return await self._ask_object("GET", "/workflows/schema")
+
+    async def put_key(self, user_id: str, provider: str, key: str) -> None:
+        await self._ask("PUT", f"/users/{_part(user_id)}/keys/{_part(provider)}", json={"key": key})
+
+    async def delete_key(self, user_id: str, provider: str) -> None:
+        await self._ask("DELETE", f"/users/{_part(user_id)}/keys/{_part(provider)}")
+
+    async def list_keys(self, user_id: str) -> list[JsonObject]:
+        answer = await self._ask_object("GET", f"/users/{_part(user_id)}/keys")
+        keys: list[JsonObject] = answer["keys"]
+        return keys
+
+    async def rotate_keys(self) -> JsonObject:
+        return await self._ask_object("POST", "/keys/rotate")
 
     async def answers(self, seconds: float) -> bool:
         """Say whether anything that speaks HTTP is there; what it answers does not matter."""

@@ -20,6 +20,7 @@ from offbook.workflows.errors import (
     ValidationFailed,
     WorkflowNotFound,
 )
+from offbook.workflows.key_errors import KeyNotFound, MasterKeyRefused
 from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import JsonObject
 
@@ -73,8 +74,8 @@ class ServerUnreachable(OffbookError):
         super().__init__(f"no Offbook server answers at {url}: {detail}")
 
 
-USAGE_ERRORS = (UsageRefused, ExecutionUserMissing, BindRefused, SettingRefused)
-NOT_FOUND_ERRORS = (ExecutionNotFound, WorkflowNotFound, NodeNotFound, CheckpointNotFound)
+USAGE_ERRORS = (UsageRefused, ExecutionUserMissing, BindRefused, SettingRefused, MasterKeyRefused)
+NOT_FOUND_ERRORS = (ExecutionNotFound, WorkflowNotFound, NodeNotFound, CheckpointNotFound, KeyNotFound)
 NAMES = {ExecutionUserMissing: "execution-user-missing"}
 HINTS = {
     "execution-user-missing": "name the one on whose behalf it runs: --user ID, or OFFBOOK_USER",

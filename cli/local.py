@@ -100,6 +100,18 @@ class LocalClient:
     async def schema(self) -> JsonObject:
         return await self._service.schema()
 
+    async def put_key(self, user_id: str, provider: str, key: str) -> None:
+        await self._service.keys.put(user_id, provider, key, caller=OPERATOR)
+
+    async def delete_key(self, user_id: str, provider: str) -> None:
+        await self._service.keys.delete(user_id, provider, caller=OPERATOR)
+
+    async def list_keys(self, user_id: str) -> list[JsonObject]:
+        return await self._service.keys.list_keys(user_id, caller=OPERATOR)
+
+    async def rotate_keys(self) -> JsonObject:
+        return await self._service.keys.rotate(caller=OPERATOR)
+
 
 @asynccontextmanager
 async def open_local(

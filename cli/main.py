@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from offbook.cli import database, demo, executions, play, serve, workflows
+from offbook.cli import database, demo, executions, keys, play, serve, workflows
 from offbook.cli.version import version
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.command("delete")(executions.delete)
 app.command("validate")(workflows.validate)
 app.command("schema")(workflows.schema)
 app.command("serve")(serve.serve)
+app.add_typer(keys.app, name="keys")
 app.add_typer(database.app, name="db")
 app.command("demo")(demo.demo)
 app.command("version")(show_version)

@@ -11,10 +11,10 @@ from pydantic import BaseModel
 
 from offbook.nodes.context import NodeContext, NodeFailure
 from offbook.nodes.estimates import estimate_call, tokens_of
-from offbook.nodes.model_config import ModelConfig, check_model_config
+from offbook.nodes.model_config import ModelConfig, check_model_config, keys_needed
 from offbook.nodes.node_type import NodeType
 from offbook.nodes.prices import PriceTable
-from offbook.nodes.providers import Message, ModelAnswer, ModelRequest, Provider, ProviderRegistry, key_variable
+from offbook.nodes.providers import Message, ModelAnswer, ModelRequest, ProviderRegistry
 from offbook.nodes.text import as_text, unfenced
 from offbook.workflows.errors import Problem
 from offbook.workflows.templates import has_template, references
@@ -49,6 +49,9 @@ class LlmNode(NodeType):
         model = config.get("model")
         return self._prices.price(usage, model if isinstance(model, str) else None) if self._prices else usage
 
+    def keys_needed(self, config: Mapping[str, object]) -> Iterable[str]:
+        return keys_needed(config, self._providers)
+
     async def run(self, ctx: NodeContext, config: ModelConfig) -> JsonValue:
         found = self._providers.find(config.model)
         if isinstance(found, Problem):
@@ -62,7 +65,7 @@ class LlmNode(NodeType):
             max_tokens=config.max_tokens,
             stop=config.stop or (),
             options=config.options,
-            api_key=await self._key(ctx, provider),
+            api_key=await self._providers.keys.key_for(ctx.user, provider),
             idempotency_key=ctx.idempotency_key,
             script=config.script,
             json_schema=_schema(ctx) if config.parse_json else None,
@@ -75,6 +78,8 @@ class LlmNode(NodeType):
         except NodeFailure as failure:
             if failure.error.type in _MAY_BE_CHARGED:
                 meter.break_off()
+            if failure.error.type == "invalid_key" and request.api_key is not None:
+                raise self._providers.keys.refused(ctx.user, provider.name, failure) from None
             raise
         except asyncio.CancelledError:
             meter.break_off()
@@ -84,17 +89,6 @@ class LlmNode(NodeType):
 
     async def close(self) -> None:
         await self._providers.close()
-
-    async def _key(self, ctx: NodeContext, provider: Provider) -> str | None:
-        key = await self._providers.keys.resolve(ctx.user, provider.name)
-        if key is None and provider.requires_key:
-            whose = f" for the user {ctx.user.id}" if ctx.user else ""
-            raise NodeFailure.of(
-                "invalid_key",
-                f"there is no key for the provider {provider.name}{whose}",
-                hint=f"set {key_variable(provider.name)}, or the variable that api_key_env names",
-            )
-        return key
 
     def _messages(self, ctx: NodeContext, config: ModelConfig) -> Iterator[Message]:
         if config.system.strip():

@@ -60,3 +60,12 @@ def check_model_config(config: Mapping[str, object], providers: ProviderRegistry
     prompt = config.get("prompt")
     if prompt is None or (isinstance(prompt, str) and not prompt.strip()):
         yield Problem("missing-prompt", "there is no prompt", path="prompt", hint="say what the model is to write")
+
+
+def keys_needed(config: Mapping[str, object], providers: ProviderRegistry) -> Iterable[str]:
+    """Yield the providers without whose key a node with this config, as it is written, cannot run."""
+    model = config.get("model")
+    if isinstance(model, str) and not has_template(model):
+        found = providers.find(model)
+        if not isinstance(found, Problem) and found[0].requires_key:
+            yield found[0].name

@@ -29,6 +29,7 @@ class NodeType(ABC):
     """Whether its output counts as a last output for the nodes after it."""
     needs_last_output: bool = False
     needs_user: bool = False
+    """Whether it works on somebody's behalf: with their keys, or for their account."""
     expression_fields: frozenset[str] = frozenset()
     """Config fields that are Jinja expressions, with or without braces."""
     sees: Sight = Sight.EVERYTHING
@@ -47,6 +48,10 @@ class NodeType(ABC):
         A usage without tokens: it may, and nothing can be said of how many. Budgets hold back what may use some.
         """
         return None
+
+    def keys_needed(self, config: Mapping[str, object]) -> Iterable[str]:
+        """Yield the providers without whose key a node with this config, as it is written, cannot run."""
+        return ()
 
     @abstractmethod
     async def run(self, ctx: NodeContext, config: Any) -> JsonValue:

@@ -47,9 +47,17 @@ class PluginRefused(OffbookError):
 class NodeRegistry:
     """Node types by name; implements `workflows.types.NodeTypes`."""
 
-    def __init__(self, types: Iterable[NodeType] = (), checks: CheckRegistry | None = None) -> None:
+    def __init__(
+        self,
+        types: Iterable[NodeType] = (),
+        checks: CheckRegistry | None = None,
+        *,
+        providers: ProviderRegistry | None = None,
+    ) -> None:
+        """`providers`: those that its types call, for whoever has keys for them."""
         self.checks = CheckRegistry.with_builtins() if checks is None else checks
         """What outputs can be checked for."""
+        self.providers = providers
         self._types: dict[str, NodeType] = {}
         self._sources: dict[str, str] = {}
         for each in types:
@@ -85,6 +93,7 @@ class NodeRegistry:
                 OutputNode(),
             ),
             checks,
+            providers=providers,
         )
 
     def get(self, name: str) -> NodeType | None:

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from offbook.nodes.functions import FunctionRefused, FunctionRegistry, node
     from offbook.nodes.node_type import NodeConfig, NodeType
     from offbook.nodes.providers.configured import provider_registry
-    from offbook.nodes.providers.protocol import KeyResolver, Message, ModelAnswer, ModelRequest, Provider
+    from offbook.nodes.providers.protocol import (
+        KeyResolver,
+        KeySource,
+        Message,
+        ModelAnswer,
+        ModelRequest,
+        Provider,
+    )
     from offbook.nodes.providers.registry import DuplicateProvider, ProviderRegistry
     from offbook.nodes.providers.settings import ProviderSettings, ProviderSettingsRefused
     from offbook.nodes.registry import DuplicateNodeType, NodeRegistry, PluginRefused
@@ -64,6 +71,13 @@ if TYPE_CHECKING:
         ValidationFailed,
         WorkflowNotFound,
     )
+    from offbook.workflows.key_errors import (
+        KeyNotFound,
+        KeysKeptElsewhere,
+        MasterKeyMissing,
+        MasterKeyRefused,
+        UserNotFound,
+    )
     from offbook.workflows.loading import load_workflow
     from offbook.workflows.plan import UnknownNodeType
     from offbook.workflows.states import Durability, ExecutionStatus, NodeStatus
@@ -102,7 +116,12 @@ __all__ = [
     "InputField",
     "JsonObject",
     "JsonValue",
+    "KeyNotFound",
     "KeyResolver",
+    "KeySource",
+    "KeysKeptElsewhere",
+    "MasterKeyMissing",
+    "MasterKeyRefused",
     "MemoryJournal",
     "MemoryStore",
     "Message",
@@ -143,6 +162,7 @@ __all__ = [
     "UnknownNodeType",
     "UnreadableState",
     "Usage",
+    "UserNotFound",
     "ValidationFailed",
     "WorkerFailed",
     "Workflow",
@@ -162,7 +182,7 @@ _HOMES = {
     "nodes.functions": ("FunctionRefused", "FunctionRegistry", "node"),
     "nodes.node_type": ("NodeConfig", "NodeType"),
     "nodes.providers.configured": ("provider_registry",),
-    "nodes.providers.protocol": ("KeyResolver", "Message", "ModelAnswer", "ModelRequest", "Provider"),
+    "nodes.providers.protocol": ("KeyResolver", "KeySource", "Message", "ModelAnswer", "ModelRequest", "Provider"),
     "nodes.providers.registry": ("DuplicateProvider", "ProviderRegistry"),
     "nodes.providers.settings": ("ProviderSettings", "ProviderSettingsRefused"),
     "nodes.registry": ("DuplicateNodeType", "NodeRegistry", "PluginRefused"),
@@ -184,6 +204,9 @@ _HOMES = {
         *("Forbidden", "IdempotencyConflict", "IllegalTransition", "NodeNotFound", "NotResumable", "OffbookError"),
         *("OverCapacity", "Problem", "StaleMessage", "StatusUnavailable", "StorageUnavailable"),
         *("ValidationFailed", "WorkflowNotFound"),
+    ),
+    "workflows.key_errors": (
+        *("KeyNotFound", "KeysKeptElsewhere", "MasterKeyMissing", "MasterKeyRefused", "UserNotFound"),
     ),
     "workflows.loading": ("load_workflow",),
     "workflows.plan": ("UnknownNodeType",),

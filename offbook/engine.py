@@ -19,6 +19,8 @@ from pykka import ActorDeadError, ActorRef
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import ExecutionDirectory
 from offbook.actors.journal import JournalActor
+from offbook.actors.key_check import KeyCheck
+from offbook.actors.keys import KeyOperations
 from offbook.actors.loop import Dispatcher, LoopFuture
 from offbook.actors.messages import DrainWorker, RecoverWorker, ServiceCrashed
 from offbook.actors.persistence import PersistenceActor
@@ -29,13 +31,15 @@ from offbook.actors.service import ExecutionService
 from offbook.actors.supervisor import Supervisor, SupervisorLimits
 from offbook.actors.surroundings import Surroundings
 from offbook.nodes.prices import PriceTable
-from offbook.nodes.providers import provider_registry
+from offbook.nodes.providers import EnvironmentKeys, KeyFinder, KeyResolver, provider_registry
 from offbook.nodes.registry import NodeRegistry
 from offbook.persistence.folder import DataFolder
 from offbook.persistence.group_commit import GroupCommit
 from offbook.persistence.group_journal import GroupJournal
 from offbook.persistence.journal import SqlJournal
+from offbook.persistence.key_vault import KeyVault, read_masters
 from offbook.persistence.sql_store import SqlStore
+from offbook.persistence.stored_keys import StoredKeys
 from offbook.settings import EngineSettings
 from offbook.workflows.caller import OPERATOR
 from offbook.workflows.document import Workflow
@@ -75,18 +79,21 @@ class Engine:
         store: ExecutionStore | None = None,
         journal: JournalStore | None = None,
         registry: NodeRegistry | None = None,
+        keys: KeyResolver | None = None,
         clock: Callable[[], float] = time.time,
         goes_on: bool = True,
     ) -> None:
         """Build, without starting.
 
         A store or journal that is passed in is not closed; with a store no data folder is used, and without a
-        journal beside it every execution has the durability `exit`. `goes_on`: what a process before this one
-        left unfinished goes on at once; else it waits for a resume.
+        journal beside it every execution has the durability `exit`. `keys` finds the key of each call to a model
+        provider, in place of stored ones and of the environment's. `goes_on`: what a process before this one left
+        unfinished goes on at once; else it waits for a resume.
         """
         self.settings = settings or EngineSettings.from_environment()
         self._store = store
         self._given_registry = registry
+        self._given_keys = keys
         self._clock = clock
         self._journal = journal
         self._goes_on = goes_on
@@ -127,6 +134,9 @@ class Engine:
         stack.callback(dispatcher.close)
         for module in settings.imports:
             importlib.import_module(module)
+        # First of all: with a master key that is none, nothing is to be opened or started.
+        masters = read_masters(settings.master_key, settings.master_key_file)
+        vault = KeyVault(masters)
         worker_id = "embedded"
         store, journal_store = self._store, self._journal
         if store is None:
@@ -146,13 +156,20 @@ class Engine:
         if self._given_registry is None:
             registry.load_plugins()
             registry.load_checks()
+        read_pool = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="offbook-read")
+        stack.callback(read_pool.shutdown)
+        providers = registry.providers
+        keys: StoredKeys | None = None
+        if providers is not None:
+            keys = self._choose_keys(stack, providers.keys, partial(StoredKeys, store.reader, vault, read_pool))
+            providers.keys.secrets.watch(lambda: [master for _, master in masters])
+        if keys is not None:
+            await loop.run_in_executor(read_pool, keys.look)
         runner = NodeRunner(
             registry, max_calls=settings.max_calls, prices=prices, clock=self._clock, loop_factory=type(loop)
         )
         runner.start()
         stack.push_async_callback(_in_thread, runner.close)
-        read_pool = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="offbook-read")
-        stack.callback(read_pool.shutdown)
 
         def later(seconds: float, function: Callable[[], None]) -> None:
             try:
@@ -202,10 +219,27 @@ class Engine:
             read_pool=read_pool,
             transactions=store.transactions,
             on_drain=self.request_stop,
+            keys=KeyOperations(around, store.reader, read_pool, vault, keys, providers),
+            key_check=KeyCheck(registry, providers.keys if providers is not None else None),
         )
         stack.push_async_callback(self._stop_supervisor)
         if self._goes_on:
             self._supervisor.tell(RecoverWorker())
+
+    def _choose_keys(
+        self, stack: AsyncExitStack, finder: KeyFinder, stored: Callable[..., StoredKeys]
+    ) -> StoredKeys | None:
+        """Have nodes ask the application's resolver for keys, or, unless it has put one there, ours; return ours."""
+        before = finder.resolver
+        ours: StoredKeys | None = None
+        if self._given_keys is not None:
+            finder.use(self._given_keys)
+        elif finder.is_default and isinstance(before, EnvironmentKeys):
+            ours = stored(shared=before if self.settings.shared_keys else None)
+            finder.use(ours)
+        # The registry may be of use to another engine after this one.
+        stack.callback(finder.use, before)
+        return ours
 
     def _open_journal(self, worker_id: str) -> SqlJournal:
         settings = self.settings

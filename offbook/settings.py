@@ -21,6 +21,9 @@ class SettingRefused(OffbookError):
         super().__init__(f"{name}={value!r}: expected {expected}")
 
 
+_WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
+
+
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
     """How an engine runs. Each field can be given as OFFBOOK_<FIELD>."""
@@ -49,6 +52,12 @@ class EngineSettings:
     """Model providers: {name: {base_url, ...}}; `scripted` is always there."""
     prices: Path | None = None
     """TOML file of what models cost; None: the one that comes with Offbook."""
+    master_key: str | None = field(default=None, repr=False)
+    """Master keys that keys of users are stored under, commas between; the first seals, all open."""
+    master_key_file: Path | None = None
+    """A file with master keys, one a line, after those of `master_key`."""
+    shared_keys: bool = True
+    """Whether users without a key of their own use the operator's (OFFBOOK_KEY_<PROVIDER>)."""
     imports: tuple[str, ...] = ()
     """Modules to import at start, which register functions and node types."""
 
@@ -73,8 +82,10 @@ class EngineSettings:
 def _parse(name: str, variable: str, text: str) -> Any:
     try:
         match name:
-            case "data_dir" | "prices":
+            case "data_dir" | "prices" | "master_key_file":
                 return Path(text)
+            case "shared_keys":
+                return _WORDS[text.strip().lower()]
             case "max_live" | "max_queued" | "journal_budget" | "max_calls" | "retain_count":
                 return int(text)
             case "retain_seconds" | "drain_grace":
@@ -85,6 +96,8 @@ def _parse(name: str, variable: str, text: str) -> Any:
                 return tuple(part.strip() for part in text.split(",") if part.strip())
             case _:
                 return text
+    except KeyError:
+        raise SettingRefused(variable, text, "on or off") from None
     except ValueError:
         expected = "a JSON object" if name == "providers" else "a number"
         raise SettingRefused(variable, text, expected) from None

@@ -10,6 +10,7 @@ from offbook.web.events import EventRoutes
 from offbook.web.executions import ExecutionRoutes
 from offbook.web.forks import ForkRoutes
 from offbook.web.gate import build_gate, cors_signal, seen_through
+from offbook.web.keys import KeyRoutes
 from offbook.web.operations import OperationRoutes
 from offbook.web.page import PageRoutes
 from offbook.web.service import Service
@@ -29,6 +30,7 @@ def create_app(service: Service, settings: WebSettings | None = None) -> web.App
     for routes in (
         ExecutionRoutes(service),
         ForkRoutes(service),
+        KeyRoutes(service),
         WorkflowRoutes(service),
         ViewRoutes(service),
         operations,

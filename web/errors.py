@@ -30,6 +30,7 @@ from offbook.workflows.errors import (
     ValidationFailed,
     WorkflowNotFound,
 )
+from offbook.workflows.key_errors import KeyNotFound, KeysKeptElsewhere, MasterKeyMissing, UserNotFound
 from offbook.workflows.plan import UnknownNodeType
 from offbook.workflows.values import JsonObject
 
@@ -66,6 +67,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "internal-error": ProblemKind(500, "Offbook made a mistake"),
     "draining": ProblemKind(503, "The worker is shutting down", 10.0),
     "storage-unavailable": ProblemKind(503, "The database is away", 5.0),
+    "no-master-key": ProblemKind(503, "There is no master key to store keys under"),
     "status-unavailable": ProblemKind(503, "The execution did not answer in time", 1.0),
 }
 
@@ -76,7 +78,10 @@ NAMES: dict[type[OffbookError], str] = {
     WorkflowNotFound: "not-found",
     NodeNotFound: "not-found",
     CheckpointNotFound: "not-found",
+    UserNotFound: "not-found",
+    KeyNotFound: "not-found",
     Forbidden: "forbidden",
+    KeysKeptElsewhere: "forbidden",
     NotResumable: "not-resumable",
     UnknownNodeType: "workflow-changed",
     UnreadableState: "workflow-changed",
@@ -88,6 +93,7 @@ NAMES: dict[type[OffbookError], str] = {
     Draining: "draining",
     StorageUnavailable: "storage-unavailable",
     StatusUnavailable: "status-unavailable",
+    MasterKeyMissing: "no-master-key",
 }
 
 STATUS_NAMES = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}

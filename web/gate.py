@@ -23,7 +23,7 @@ from offbook.workflows.errors import OffbookError
 
 INTERNAL_AUTH = istr("X-Internal-Auth")
 UNAUTHORIZED = "send the server's OFFBOOK_INTERNAL_TOKEN as X-Internal-Auth or as bearer token"
-CORS_METHODS = "GET, POST, DELETE"
+CORS_METHODS = "GET, POST, PUT, DELETE"
 CORS_HEADERS = (
     "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-Internal-Auth, "
     "X-Offbook-User, X-Offbook-Role, X-Offbook-Tier"

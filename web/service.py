@@ -70,6 +70,18 @@ class Forks(Protocol):
     ) -> str: ...
 
 
+class KeyService(Protocol):
+    """Keeps provider keys on behalf of users; another user's raise UserNotFound."""
+
+    async def put(self, user_id: str, provider: str, key: str, *, caller: Caller) -> None: ...
+
+    async def delete(self, user_id: str, provider: str, *, caller: Caller) -> None: ...
+
+    async def list_keys(self, user_id: str, *, caller: Caller) -> list[JsonObject]: ...
+
+    async def rotate(self, *, caller: Caller) -> JsonObject: ...
+
+
 class Service(Protocol):
     """Starts, shows and steers executions on behalf of callers. Raises classes of `offbook.workflows.errors`.
 
@@ -84,6 +96,9 @@ class Service(Protocol):
 
     @property
     def forks(self) -> Forks: ...
+
+    @property
+    def keys(self) -> KeyService: ...
 
     async def start(
         self,

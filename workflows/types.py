@@ -53,6 +53,10 @@ class NodeTypeInfo(Protocol):
         """
         ...
 
+    def keys_needed(self, config: Mapping[str, object]) -> Iterable[str]:
+        """Yield the providers without whose key a node with this config, as it is written, cannot run."""
+        ...
+
 
 class CheckKindInfo(Protocol):
     """What validation must know of a kind of check."""

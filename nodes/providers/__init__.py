@@ -1,10 +1,12 @@
 """Model providers: what they are, which there are, and how they are configured."""
 
 from offbook.nodes.providers.configured import provider_registry
+from offbook.nodes.providers.key_finder import KeyFinder
 from offbook.nodes.providers.keys import EnvironmentKeys, key_variable
 from offbook.nodes.providers.openai import OpenAIProvider
 from offbook.nodes.providers.protocol import (
     KeyResolver,
+    KeySource,
     Message,
     ModelAnswer,
     ModelRequest,
@@ -15,12 +17,15 @@ from offbook.nodes.providers.protocol import (
 from offbook.nodes.providers.registry import DuplicateProvider, ProviderRegistry
 from offbook.nodes.providers.script import Script, ScriptedFailure
 from offbook.nodes.providers.scripted import ScriptedProvider
+from offbook.nodes.providers.secrets import Secrets
 from offbook.nodes.providers.settings import ProviderSettings, ProviderSettingsRefused
 
 __all__ = [
     "DuplicateProvider",
     "EnvironmentKeys",
+    "KeyFinder",
     "KeyResolver",
+    "KeySource",
     "Message",
     "ModelAnswer",
     "ModelRequest",
@@ -33,6 +38,7 @@ __all__ = [
     "Script",
     "ScriptedFailure",
     "ScriptedProvider",
+    "Secrets",
     "ignore_text",
     "key_variable",
     "provider_registry",

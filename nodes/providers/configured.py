@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from offbook.nodes.providers.keys import EnvironmentKeys
 from offbook.nodes.providers.openai import OpenAIProvider
 from offbook.nodes.providers.protocol import KeyResolver
 from offbook.nodes.providers.registry import ProviderRegistry
@@ -21,7 +20,7 @@ def provider_registry(settings: Mapping[str, Any] | None = None, keys: KeyResolv
     """
     read = read_settings(settings or {})
     variables = {each.name: each.api_key_env for each in read if each.api_key_env}
-    registry = ProviderRegistry([ScriptedProvider()], keys or EnvironmentKeys(variables))
+    registry = ProviderRegistry([ScriptedProvider()], keys, variables=variables)
     for each in read:
         registry.register(OpenAIProvider(each))
     return registry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from offbook.nodes.providers.script import Script
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue, Usage
@@ -88,4 +88,21 @@ class KeyResolver(Protocol):
 
     async def resolve(self, user: ExecutionUser | None, provider: str) -> str | None:
         """Return the key of this user for this provider; None if there is none."""
+        ...
+
+
+@runtime_checkable
+class KeySource(KeyResolver, Protocol):
+    """A resolver that knows more of the keys it finds. Any resolver may be one; none has to."""
+
+    async def has_key(self, user: ExecutionUser | None, provider: str) -> bool | None:
+        """Say at acceptance whether there is a key; None if that is not known. On the control loop: never block."""
+        ...
+
+    def where(self, user: ExecutionUser | None, provider: str) -> str:
+        """Say what somebody is to do whose key is missing or was refused."""
+        ...
+
+    def refused(self, user: ExecutionUser | None, provider: str) -> None:
+        """Hear that the provider refused the key: one that is kept may not be the newest."""
         ...

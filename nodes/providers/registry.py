@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from offbook.nodes.node_type import source_of
+from offbook.nodes.providers.key_finder import KeyFinder
 from offbook.nodes.providers.keys import EnvironmentKeys
 from offbook.nodes.providers.protocol import KeyResolver, Provider
 from offbook.nodes.text import did_you_mean
@@ -23,8 +24,15 @@ class DuplicateProvider(OffbookError):
 class ProviderRegistry:
     """Providers by name."""
 
-    def __init__(self, providers: Iterable[Provider] = (), keys: KeyResolver | None = None) -> None:
-        self.keys: KeyResolver = EnvironmentKeys() if keys is None else keys
+    def __init__(
+        self,
+        providers: Iterable[Provider] = (),
+        keys: KeyResolver | None = None,
+        *,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """Without `keys` they come from the environment; `variables` names those of providers that have their own."""
+        self.keys = KeyFinder(EnvironmentKeys(variables) if keys is None else keys, is_default=keys is None)
         self._providers: dict[str, Provider] = {}
         for each in providers:
             self.register(each)

@@ -44,7 +44,7 @@ async def spawn(tmp_path: Path) -> AsyncIterator[Spawn]:
     """Start `offbook ...` in a folder of its own; what still runs at the end is killed."""
     processes = []
 
-    async def start(*arguments: str, **variables: str) -> asyncio.subprocess.Process:
+    async def start(*arguments: str, stdin: int | None = None, **variables: str) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -52,6 +52,9 @@ async def spawn(tmp_path: Path) -> AsyncIterator[Spawn]:
             *arguments,
             cwd=tmp_path,
             env=environment(**variables),
+            stdin=stdin,
+            # What is asked is asked where the test answers, not at the terminal that it runs in.
+            start_new_session=stdin is not None,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

@@ -13,6 +13,8 @@ from offbook.nodes import NodeFailure, NodeRegistry
 from offbook.nodes.llm import REFUSED
 from offbook.nodes.model_config import ModelConfig
 from offbook.nodes.providers import (
+    EnvironmentKeys,
+    KeyResolver,
     Message,
     ModelAnswer,
     ModelRequest,
@@ -59,7 +61,7 @@ class Keyring:
         return self.keys.get(user.id) if user else None
 
 
-def attempt(parrot: Parrot, config: dict[str, Any], keys: Keyring | None = None, **more: Any) -> Attempt:
+def attempt(parrot: Parrot, config: dict[str, Any], keys: KeyResolver | None = None, **more: Any) -> Attempt:
     registry = NodeRegistry.with_builtins(ProviderRegistry([ScriptedProvider(), parrot], keys or Keyring()))
     return Attempt(registry, "llm", {"model": "parrot/red", **config}, **more)
 
@@ -189,6 +191,9 @@ async def test_missing_key_is_refused_before_the_call_only_where_one_is_needed()
     error = await failed(attempt(paid, {"prompt": "go"}))
     assert (error.type, error.retryable, paid.asked) == ("invalid_key", False, [])
     assert "ada" in error.message
+    assert "application" in error.hint
+    error = await failed(attempt(paid, {"prompt": "go"}, EnvironmentKeys(environment={})))
+    assert error.type == "invalid_key"
     assert "OFFBOOK_KEY_PARROT" in error.hint
 
 

@@ -23,6 +23,7 @@ from offbook.workflows.errors import (
     ValidationFailed,
     WorkflowNotFound,
 )
+from offbook.workflows.key_errors import KeyNotFound, UserNotFound
 from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 from tests.web.dummy_forks import DummyForks
@@ -125,6 +126,41 @@ class DummyWatching:
         return True
 
 
+class DummyKeys:
+    """Keys in the open, by user and provider."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], str] = {}
+        self.raises: Exception | None = None
+        """Raised by the next `put`."""
+
+    async def put(self, user_id: str, provider: str, key: str, *, caller: Caller) -> None:
+        _check(user_id, caller)
+        if self.raises is not None:
+            raise self.raises
+        self.kept[user_id, provider] = key
+
+    async def delete(self, user_id: str, provider: str, *, caller: Caller) -> None:
+        _check(user_id, caller)
+        if self.kept.pop((user_id, provider), None) is None:
+            raise KeyNotFound(user_id, provider)
+
+    async def list_keys(self, user_id: str, *, caller: Caller) -> list[JsonObject]:
+        _check(user_id, caller)
+        at = "2026-11-23T16:32:05.123Z"
+        return [{"provider": place[1], "created_at": at} for place in sorted(self.kept) if place[0] == user_id]
+
+    async def rotate(self, *, caller: Caller) -> JsonObject:
+        if not caller.is_operator:
+            raise Forbidden("(all)", "for operators")
+        return {"resealed": len(self.kept), "unreadable": []}
+
+
+def _check(user_id: str, caller: Caller) -> None:
+    if not caller.may_see(user_id):
+        raise UserNotFound(user_id)
+
+
 class DummyService:
     """Answers like a worker; records what it was asked in `calls`."""
 
@@ -132,7 +168,8 @@ class DummyService:
         self.watching = DummyWatching(self)
         self.executions: dict[str, DummyExecution] = {}
         self.forks = DummyForks(self)
-        self.keys: dict[str, tuple[JsonValue, str]] = {}
+        self.requests: dict[str, tuple[JsonValue, str]] = {}
+        self.keys = DummyKeys()
         self.workflows: dict[str, JsonObject] = {}
         self.calls: list[tuple[str, JsonObject]] = []
         self.looked_up: list[str] = []
@@ -167,8 +204,8 @@ class DummyService:
         if user is None:
             raise ExecutionUserMissing(None)
         request = [workflow, inputs]
-        if idempotency_key in self.keys:
-            known, execution_id = self.keys[idempotency_key]
+        if idempotency_key in self.requests:
+            known, execution_id = self.requests[idempotency_key]
             if known != request:
                 raise IdempotencyConflict(idempotency_key, execution_id)
             return execution_id
@@ -176,7 +213,7 @@ class DummyService:
         execution = DummyExecution(execution_id, user, workflow, inputs, labels or {}, durability)
         self.executions[execution_id] = execution
         if idempotency_key:
-            self.keys[idempotency_key] = (request, execution_id)
+            self.requests[idempotency_key] = (request, execution_id)
         self.on_start(execution)
         return execution_id
 

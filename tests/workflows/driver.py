@@ -43,6 +43,9 @@ class AnyType:
         tokens = config.get("estimate")
         return Usage(0, tokens, estimated=True) if isinstance(tokens, int) else NO_USAGE
 
+    def keys_needed(self, config: object) -> Iterable[str]:
+        return ()
+
 
 class AnyTypes:
     """Every node type there is; `output`, `wait` and `gate` produce no content."""
