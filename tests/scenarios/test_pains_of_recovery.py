@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 import time
+from functools import partial
 
 import pytest
 
 from offbook.engine import Engine
+from offbook.nodes.context import NodeContext, NodeFailure
+from offbook.nodes.functions import FunctionRegistry
 from offbook.nodes.registry import NodeRegistry
 from offbook.persistence.memory_store import MemoryStore
+from offbook.settings import EngineSettings
 from offbook.workflows.caller import OPERATOR
+from offbook.workflows.values import JsonObject
 from tests.scenarios.conftest import Close, Open
-from tests.scenarios.documents import approval, book, line, output, workflow
+from tests.scenarios.documents import approval, book, line, output, python, template, workflow
 from tests.scenarios.fake_model import Asked, FakeModel, Reply
 from tests.scenarios.test_processes import (
     BILLED_ONCE_BUT_WHAT_WAS_IN_FLIGHT,
@@ -22,7 +28,7 @@ from tests.scenarios.test_processes import (
     start_book,
 )
 from tests.scenarios.unreachable_store import UnreachableStore
-from tests.scenarios.worker import PATIENCE
+from tests.scenarios.worker import PATIENCE, Worker
 
 __all__ = ["serve"]
 
@@ -67,18 +73,31 @@ async def test_pain_09_execution_of_ten_hours_is_fine() -> None:
         return time.time() + ahead
 
     asks = workflow(approval("ok"), output("result", "{{ nodes.ok.output }}", needs=["ok"]))
-    async with Engine(store=MemoryStore(), registry=NodeRegistry.with_builtins(clock=clock), clock=clock) as engine:
-        execution_id = await engine.start(asks, user="ada")
-        status = await engine.status(execution_id)
-        while status["status"] != "waiting":
-            since = status["revision"]
-            await engine.service.status(execution_id, caller=OPERATOR, since=since, wait=PATIENCE)
-            status = await engine.status(execution_id)
+    settings = EngineSettings(max_live=1, retain_seconds=3600.0)
+    registry = NodeRegistry.with_builtins(clock=clock)
+    async with Engine(settings, store=MemoryStore(), registry=registry, clock=clock) as engine:
+        ended = await engine.start(line(3), user="ada")
+        await engine.wait(ended, PATIENCE)
+        asking, queued = [await engine.start(asks, user="ada") for _ in range(2)]
+        await followed(engine, asking, "status", "waiting")
         ahead = 36_000.0
-        # Another execution has the supervisor do its rounds meanwhile.
-        await engine.wait(await engine.start(line(3), user="ada"), PATIENCE)
-        status = await engine.status(execution_id)
-        assert (status["status"], status["epoch"], status["error"]) == ("waiting", 1, None)
+        # The supervisor has done its rounds once what has ended, and was kept for an hour, has left memory.
+        await followed(engine, ended, "source", "database")
+        for execution_id, expected in ((asking, "waiting"), (queued, "queued")):
+            status = await engine.status(execution_id)
+            assert (status["status"], status["epoch"], status["error"]) == (expected, 1, None)
+        for execution_id in (asking, queued):
+            await followed(engine, execution_id, "status", "waiting")
+            await engine.service.signal(execution_id, "ok", "yes", caller=OPERATOR)
+            assert (await engine.wait(execution_id, PATIENCE))["result"] == "yes"
+
+
+async def followed(engine: Engine, execution_id: str, name: str, value: str) -> None:
+    """Follow an execution until a field of its status has this value; it must not fail before."""
+    async with asyncio.timeout(PATIENCE):
+        while (status := await engine.status(execution_id))[name] != value:
+            assert status["error"] is None
+            await engine.service.status(execution_id, caller=OPERATOR, since=status["revision"], wait=PATIENCE)
 
 
 async def test_pain_10_failed_execution_gives_its_place_to_the_next(opened: Open, model: FakeModel) -> None:
@@ -153,21 +172,33 @@ async def test_pain_16_double_click_on_resume_is_one_run_and_one_bill(opened: Op
     assert model.counts == {"outline": 1, "chapter 0.": 1, "chapter 1.": 2, "chapter 2.": 1}
 
 
-async def test_pain_20_progress_never_goes_back(opened: Open, model: FakeModel) -> None:
+async def test_pain_20_progress_never_goes_back(worker: Worker, functions: FunctionRegistry) -> None:
     """Progress jumped backwards: the percent of a node and of the run were in one field."""
-    worker = await opened(providers=model.providers)
-    execution_id = await worker.start(book(chapters=5))
+    told = [threading.Event(), threading.Event()]
+
+    @functions.node
+    def slow(ctx: NodeContext) -> None:
+        ctx.progress((0.8, 0.2)[ctx.attempt - 1], f"attempt {ctx.attempt}")
+        told[ctx.attempt - 1].wait(PATIENCE)
+        if ctx.attempt == 1:
+            raise NodeFailure.of("timeout", "again, please", retryable=True)
+
+    retry = {"attempts": 2, "delay": 0.01}
+    document = workflow(template("first", "done"), python("slow", "slow", needs=["first"], retry=retry))
+    execution_id = await worker.start(document)
     seen: list[float] = []
 
-    def ended(payload: dict[str, object]) -> bool:
-        progress = payload["progress"]
-        assert isinstance(progress, dict)
-        seen.append(progress["percent"])
-        return payload["status"] == "completed"
+    def has_said(text: str, payload: JsonObject) -> bool:
+        seen.append(payload["progress"]["percent"])
+        return any(step["text"] == text for step in payload["processing_steps"])
 
-    await worker.until(execution_id, ended)
+    for attempt in (1, 2):
+        await worker.until(execution_id, partial(has_said, f"attempt {attempt}"))
+        told[attempt - 1].set()
+    seen.append((await worker.rest(execution_id))["progress"]["percent"])
     assert seen == sorted(seen)
-    assert seen[-1] == 100.0
+    # One node of two, and four fifths of the other, whatever it says when it is tried again.
+    assert [seen[-2], seen[-1]] == [90.0, 100.0]
 
 
 async def test_pain_22_queued_execution_is_found(opened: Open, model: FakeModel) -> None:
