@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from offbook.actors.restart_intensity import FIRST_DELAY
 from offbook.actors.supervisor import SERVICE_RESTARTS
 from offbook.engine import Engine, WorkerFailed
 from offbook.workflows.caller import OPERATOR
@@ -37,6 +39,16 @@ async def test_journal_actor_that_crashes_is_restarted_and_no_record_is_lost(tmp
     # That it began, and each step whose end let another begin: all were on disk, in order and without a gap. The
     # last one need not have been, once the result is in the database.
     assert journal.seqs(execution_id)[:STEPS] == list(range(1, STEPS + 1))
+
+
+async def test_actor_that_crashes_again_is_left_longer_each_time(tmp_path: Path) -> None:
+    journal = StumblingJournal()
+    async with open_engine(tmp_path, store=StumblingStore(), journal=journal) as engine:
+        journal.crashes_before = 3
+        began = time.monotonic()
+        execution_id = await engine.start(line(2), user="ada", durability="sync")
+        await engine.wait(execution_id, PATIENCE)
+        assert time.monotonic() - began >= 0.9 * sum(FIRST_DELAY * 2**crash for crash in range(3))
 
 
 async def test_persistence_actor_that_crashes_is_restarted_and_everybody_hears_of_their_write(tmp_path: Path) -> None:

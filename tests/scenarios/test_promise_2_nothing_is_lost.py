@@ -12,7 +12,7 @@ from tests.scenarios.conftest import Close, Open
 from tests.scenarios.documents import approval, book, foreach, llm, workflow
 from tests.scenarios.fake_model import FINE, FakeModel, Reply
 from tests.scenarios.held import HeldJournal, HeldStore
-from tests.scenarios.worker import ADA
+from tests.scenarios.worker import ADA, Worker
 
 
 async def test_start_is_accepted_and_begun_once_it_is_stored(opened: Open, model: FakeModel) -> None:
@@ -87,6 +87,23 @@ async def test_command_is_accepted_once_it_is_recorded_in_every_mode(
         assert not asking.done()
     journal.hold.open()
     assert (await asking).status == 202
+    await worker.command(execution_id, "cancel")
+    await worker.rest(execution_id)
+
+
+@pytest.mark.parametrize(
+    ("written", "asked", "kept"),
+    [(None, None, "async"), ("exit", None, "exit"), ("exit", "sync", "sync"), (None, "exit", "exit")],
+)
+async def test_durability_is_what_is_asked_for_or_else_the_workflows(
+    worker: Worker, written: str | None, asked: str | None, kept: str
+) -> None:
+    document = workflow(approval("yes"), **({"durability": written} if written else {}))
+    execution_id = await worker.start(document, **({"durability": asked} if asked else {}))
+    payload = await worker.until_status(execution_id, "waiting")
+    assert payload["durability"] == kept
+    # What is not a command is recorded in all modes but one.
+    assert payload["journal"]["records"] == (0 if kept == "exit" else 2)
     await worker.command(execution_id, "cancel")
     await worker.rest(execution_id)
 

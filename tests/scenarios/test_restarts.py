@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from offbook.actors.restart_intensity import FIRST_DELAY
 from offbook.engine import Engine
 from offbook.nodes.context import NodeContext
 from offbook.nodes.functions import FunctionRegistry
@@ -104,6 +105,21 @@ async def test_crashes_that_lie_further_apart_than_the_period_are_each_the_first
             if epoch < 4:
                 entry.ref.tell(Unheard())
             ahead += 61.0
+        await engine.service.cancel(execution_id, caller=OPERATOR)
+
+
+async def test_execution_that_crashes_again_is_left_longer_each_time() -> None:
+    async with Engine(store=MemoryStore()) as engine:
+        execution_id = await engine.start(workflow(approval("ok"), restart={"max_restarts": 9}), user="ada")
+        for epoch in (1, 2, 3):
+            await _waits_in(engine, execution_id, epoch)
+            entry = engine.service._directory.find(execution_id)
+            assert entry is not None
+            assert entry.ref is not None
+            crashed = time.monotonic()
+            entry.ref.tell(Unheard())
+            await _waits_in(engine, execution_id, epoch + 1)
+            assert time.monotonic() - crashed >= 0.9 * FIRST_DELAY * 2 ** (epoch - 1)
         await engine.service.cancel(execution_id, caller=OPERATOR)
 
 
