@@ -98,8 +98,10 @@ async def test_command_is_accepted_once_it_is_recorded_in_every_mode(
 async def test_durability_is_what_is_asked_for_or_else_the_workflows(
     worker: Worker, written: str | None, asked: str | None, kept: str
 ) -> None:
-    document = workflow(approval("yes"), **({"durability": written} if written else {}))
-    execution_id = await worker.start(document, **({"durability": asked} if asked else {}))
+    document: JsonObject = workflow(approval("yes"))
+    if written is not None:
+        document["durability"] = written
+    execution_id = await worker.start(document, durability=asked)
     payload = await worker.until_status(execution_id, "waiting")
     assert payload["durability"] == kept
     # What is not a command is recorded in all modes but one.
