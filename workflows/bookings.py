@@ -39,7 +39,7 @@ def expected_usage(run: RunState) -> Usage:
     total = NO_USAGE
     for node, work in zip(run.plan.nodes, run.works, strict=True):
         if node.estimate is not None and node.estimate.tokens and not work.settled(node.continue_on_error):
-            count = _attempts_left(node, work, run.inputs)
+            count = _attempts_left(node, work, run)
             total = total + _times(node.estimate, count) if count else total
     return total
 
@@ -48,12 +48,18 @@ def user_of(run: RunState) -> str:
     return run.user.id if run.user is not None else ""
 
 
-def _attempts_left(node: PlanNode, work: Work, inputs: JsonObject) -> int:
+def _attempts_left(node: PlanNode, work: Work, run: RunState) -> int:
+    """Count attempts; in a fork without those that may be spared by what it can keep."""
     if node.foreach is None:
-        return 1
+        return 0 if run.kept(node.id, None) is not None else 1
     if work.items is not None:
-        return sum(not item.settled(node.continue_on_error) for item in work.items)
-    return _count(node.foreach, inputs)
+        left = [item for item, each in enumerate(work.items) if not each.settled(node.continue_on_error)]
+        return sum(run.kept(node.id, item) is None for item in left)
+    count = _count(node.foreach, run.inputs)
+    if run.reuse is None:
+        return count
+    usable = sum(run.kept(*place) is not None for place in run.reuse.places if place[0] == node.id)
+    return max(0, count - usable)
 
 
 def _count(foreach: ForeachConfig, inputs: JsonObject) -> int:

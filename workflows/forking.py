@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from offbook.workflows.bookings import reservation
 from offbook.workflows.checkpoint import to_state
 from offbook.workflows.document import Workflow
 from offbook.workflows.effective import Hashes, definition_of, effective_of
@@ -214,4 +215,5 @@ def insert_of(run: Run, worker_id: str, key: str | None = None, request_hash: st
         parent_id=run.reuse.parent_id,
         state=state,
         outputs=outputs,
+        bookings=reservation(run, run.epoch, run.created_at),
     )

@@ -195,6 +195,9 @@ class Run(RunState):
         if kept is None:
             raise StaleMessage(f"there is nothing to reuse at {node.id}")
         self._land(work, NO_USAGE)
+        if self.lost_calls is not None:
+            # What was lost with its incarnation would have found the same, and called nothing.
+            self.lost_calls.pop((node.index, message.item), None)
         # No attempt was made: that tells it from what ran here, also in a stored state.
         work.attempt = 0
         self._receipt().keep(kept, item=message.item is not None)

@@ -11,8 +11,16 @@ import orjson
 from offbook.actors.calls import NodeTask
 from offbook.workflows.ledger import NO_ITEM, SettledEntry
 from offbook.workflows.message_codec import decode
-from offbook.workflows.messages import NodeFailed, NodeFinished, ResumeRequested, TakenUp
-from offbook.workflows.records import ClaimExecution, InsertExecution, JournalRecord, SaveState, Write, WriteResult
+from offbook.workflows.messages import NodeFailed, NodeFinished, NodeReused, ResumeRequested, TakenUp
+from offbook.workflows.records import (
+    ClaimExecution,
+    InsertExecution,
+    JournalRecord,
+    SaveState,
+    StoredOutput,
+    Write,
+    WriteResult,
+)
 from offbook.workflows.states import Durability, ExecutionStatus
 from offbook.workflows.values import JsonObject, JsonValue, Usage
 from tests.simulation.stories import Place, Story
@@ -74,6 +82,8 @@ class Auditor:
         """The first promise that was seen broken where raising would be taken for an error of the engine's."""
         self.repeats = 0
         """Computations that were done again."""
+        self.reuses = 0
+        """Outputs that forks kept."""
 
     def begins(self, execution_id: str, story: Story) -> None:
         self.seen[execution_id] = Seen(story, self.incarnation)
@@ -136,7 +146,7 @@ class Auditor:
         message = decode(record.data)
         seen = self.seen[record.execution_id]
         seen.handed_over.pop(record.seq, None)
-        if isinstance(message, NodeFinished):
+        if isinstance(message, NodeFinished | NodeReused):
             seen.recorded.add((message.node_id, message.item))
         if isinstance(message, NodeFinished | NodeFailed) and message.usage.tokens:
             place = _charged(message.node_id, message.item, message.attempt, message.epoch)
@@ -155,11 +165,21 @@ class Auditor:
             seen.called.add(_charged(node.id, task.item, task.attempt, task.epoch))
         if place in seen.recorded:
             self._note(f"2: {task.execution_id}: {place} is computed again although it is on disk")
+        if seen.story.parent is not None and seen.story.parent.must_keep(task):
+            self._note(f"a fork keeps: {task.execution_id}: {place} is paid again although nothing it sees changed")
         if seen.story.durability == Durability.ASYNC and not self.journal_failed:
             self._check_lag(task, seen, now)
         if seen.story.durability == Durability.SYNC and not self.journal_failed:
             for need in node.needs:
                 self._check_on_disk(task, seen, seen.story.plan.nodes[need].id)
+
+    def reused(self, task: NodeTask) -> None:
+        """A fork keeps what its parent had."""
+        self.reuses += 1
+        seen = self.seen[task.execution_id]
+        place = (task.scope.node.id, task.item)
+        if place in seen.recorded:
+            self._note(f"2: {task.execution_id}: {place} is taken over again although it is on disk")
 
     def _check_lag(self, task: NodeTask, seen: Seen, now: float) -> None:
         oldest = min(seen.handed_over.values(), default=now)
@@ -258,10 +278,23 @@ def _charged(node_id: str, item: int | None, attempt: int, epoch: int) -> Charge
     return node_id, NO_ITEM if item is None else item, attempt, epoch
 
 
+def own_outputs(stored: Any) -> list[StoredOutput]:
+    """Return the outputs of an execution: of what a fork was seeded with, those that it took over."""
+
+    def is_own(output: StoredOutput) -> bool:
+        work = stored.state["nodes"][output.node_id]
+        items = work.get("items", [])
+        if output.item is not None:
+            work = items[output.item] if output.item < len(items) else {"status": "pending"}
+        return output.kept == (work["status"] == "completed" and not work["attempt"])
+
+    return [output for output in stored.outputs if is_own(output)]
+
+
 def _outputs(stored: Any) -> dict[str, JsonValue]:
     found: dict[str, JsonValue] = {}
     items: dict[str, dict[int, JsonValue]] = {}
-    for output in stored.outputs:
+    for output in own_outputs(stored):
         value = orjson.loads(orjson.dumps(output.value))
         if output.item is None:
             found[output.node_id] = value

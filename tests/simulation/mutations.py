@@ -18,6 +18,7 @@ from offbook.workflows import checkpoint, recovery
 from offbook.workflows.errors import StaleMessage
 from offbook.workflows.messages import NodeFinished
 from offbook.workflows.records import ClaimExecution, SaveState, WriteResult
+from offbook.workflows.reuse import Reuse
 from offbook.workflows.run import Run
 from offbook.workflows.states import NodeStatus
 from offbook.workflows.work import Work
@@ -286,6 +287,22 @@ def _enter_all_but_one() -> list[Patch]:
     return [(owner, "settlement", losing)]
 
 
+def _keep_whatever_there_is() -> list[Patch]:
+    return [(Reuse, "holds", lambda self, scope, item, info: self.usable((scope.node.id, item)) is not None)]
+
+
+def _keep_nothing() -> list[Patch]:
+    return [(Reuse, "holds", lambda self, scope, item, info: False)]
+
+
+def _forget_the_seed() -> list[Patch]:
+    def bare(self: Any, write: Any) -> WriteResult:
+        return insert(self, replace(write, outputs=()))
+
+    insert = MemoryStore._insert
+    return [(MemoryStore, "_insert", bare)]
+
+
 MUTATIONS: dict[str, Callable[[], list[Patch]]] = {
     "drop a record": _drop_a_record,
     "confirm before the commit": _confirm_before_commit,
@@ -311,6 +328,9 @@ MUTATIONS: dict[str, Callable[[], list[Patch]]] = {
     "enter all but one": _enter_all_but_one,
     "refuse nothing stale": _refuse_nothing_stale,
     "count a refused save as done": _count_a_refused_save_as_done,
+    "keep whatever there is": _keep_whatever_there_is,
+    "keep nothing": _keep_nothing,
+    "forget the seed": _forget_the_seed,
 }
 
 

@@ -7,11 +7,18 @@ from typing import Any
 
 from offbook.actors.calls import NodeTask
 from offbook.actors.decisions import DecideTask, ExpandTask, decide, expand
-from offbook.workflows.messages import NodeFailed, NodeFinished, NodeParked, NodeProgressed, RunMessage
+from offbook.workflows.messages import (
+    NodeFailed,
+    NodeFinished,
+    NodeParked,
+    NodeProgressed,
+    NodeReused,
+    RunMessage,
+)
 from offbook.workflows.values import NO_USAGE, NodeError, Usage
 from tests.simulation.loop import Handle, SimLoop
 from tests.simulation.stores import Faults
-from tests.simulation.stories import FATAL, OK, Story, computed
+from tests.simulation.stories import FATAL, OK, TYPES, Story, computed
 
 Auditor = Any
 
@@ -34,12 +41,21 @@ class SimRunner:
             self._loop.call_later(delay / 20, self._evaluate, task, decide)
         elif isinstance(task, ExpandTask):
             self._loop.call_later(delay / 20, self._evaluate, task, expand)
+        elif self._is_kept(task):
+            self._auditor.reused(task)
+            node = task.scope.node
+            kept = NodeReused(node.id, task.item, task.attempt, task.epoch, self._loop.now)
+            self._loop.call_later(delay / 20, task.reply, kept)
         else:
             self._auditor.started(task, self._loop.now)
             if self._loop.chance.random() < 0.3:
                 self._loop.call_later(delay / 2, self._progress, task)
             handle = self._loop.call_later(delay, self._end, task)
             self._calls.setdefault(task.execution_id, []).append((task, handle))
+
+    def _is_kept(self, task: NodeTask) -> bool:
+        info = TYPES.get(task.scope.node.body.type)
+        return task.reuse is not None and info is not None and task.reuse.holds(task.scope, task.item, info)
 
     def abort(self, execution_id: str, *, silently: bool = False) -> None:
         self._faults.effect("abort")
@@ -93,7 +109,7 @@ class SimRunner:
         outcome = story.outcome((node.id, task.item), task.attempt)
         if outcome == OK:
             upstream = [task.scope.outputs.get(story.plan.nodes[need].id) for need in node.needs]
-            output = computed(node.id, task.item, upstream)
+            output = computed(node, task.item, upstream)
             self._auditor.finished(task)
             usage = self._used(task)
             if not self._faults.quiet and self._loop.chance.random() < 0.03:

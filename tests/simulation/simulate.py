@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from offbook.actors.messages import CancelExecution, PauseExecution, ResumeExecution, SignalExecution
+from offbook.workflows.records import StoredOutput
 from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import JsonValue
-from tests.simulation.auditor import PromiseBroken
+from tests.simulation.auditor import PromiseBroken, own_outputs
+from tests.simulation.forks import draw_fork, edits_in, resting
 from tests.simulation.stories import FATAL, OK, RETRYABLE, Place, Story, draw, expected
 from tests.simulation.world import World
 
@@ -38,6 +40,8 @@ class Customer:
     """Payloads that were accepted, by node, in order; the first is the one that counts."""
     sent: dict[str, list[JsonValue]] = field(default_factory=dict)
     waiting_for: list[str] = field(default_factory=list)
+    parent: Customer | None = None
+    """Whose execution this one is a fork of."""
 
 
 @dataclass(slots=True)
@@ -58,6 +62,9 @@ class Simulation:
         self.world = World(seed, trace=trace)
         self.chance: random.Random = self.world.chance
         self.customers: list[Customer] = []
+        self.forking = random.Random(-1 - seed)
+        """Of its own: seeds without forks are played as they were before there were any."""
+        self.forks_left = self.forking.choice((0, 0, 1, 2))
 
     def run(self) -> Summary:
         world, chance = self.world, self.chance
@@ -66,7 +73,11 @@ class Simulation:
                 self._start(Customer(f"{number:032x}", draw(chance)))
             for _ in range(PLAY_STEPS):
                 if not world.step() and all(self._is_over(each) for each in self.customers):
-                    break
+                    if not self.forks_left:
+                        break
+                    self._fork(self.forking.choice(self.customers))
+                elif self.forks_left and self.forking.random() < 0.02:
+                    self._fork(self.forking.choice(self.customers))
                 if chance.random() < 0.12:
                     self._play(chance.choice(self.customers))
             world.quiet = True
@@ -79,7 +90,7 @@ class Simulation:
             messages=world.steps,
             crashes=world.auditor.incarnation - 1 + world.crashes,
             repeats=world.auditor.repeats,
-            happenings=world.happenings,
+            happenings=world.happenings + Counter({"output kept by a fork": world.auditor.reuses}),
         )
 
     # Clients
@@ -97,6 +108,28 @@ class Simulation:
             self._refused("start", error)
 
         self.world.start(customer.execution_id, customer.story, accepted, refused)
+
+    def _fork(self, parent: Customer) -> None:
+        world = self.world
+        run = resting(world, parent.execution_id) if parent.accepted else None
+        if run is None:
+            self.forks_left -= world.calm
+            return
+        self.forks_left -= 1
+        story, kind = draw_fork(self.forking, run, parent.story)
+        customer = Customer(f"{len(self.customers):032x}", story, parent=parent)
+        self.customers.append(customer)
+
+        def accepted(_: object) -> None:
+            customer.accepted = True
+            world.happenings[f"forked with a change of {kind}"] += 1
+            world.say(f"{customer.execution_id[-4:]} is a fork of {parent.execution_id[-4:]} ({kind})")
+
+        def refused(error: BaseException) -> None:
+            customer.refused = True
+            self._refused("fork", error)
+
+        world.fork(customer.execution_id, parent.execution_id, story, accepted, refused)
 
     def _play(self, customer: Customer) -> None:
         world, execution_id = self.world, customer.execution_id
@@ -224,23 +257,29 @@ class Simulation:
                 raise PromiseBroken(f"5: {customer.execution_id} completed, though a {customer.stopped} was accepted")
             stored = world.store.load(customer.execution_id)
             approved: dict[str, JsonValue] = {}
-            for output in stored.outputs if stored is not None else ():
+            for output in own_outputs(stored) if stored is not None else ():
                 if customer.story.plan.node(output.node_id).type == "approval":
-                    self._check_approval(customer, output.node_id, output.value)
+                    self._check_approval(customer, output)
                     approved[output.node_id] = output.value
             given_up = _given_up(stored)
-            undisturbed = not customer.disturbed and not world.happenings
+            undisturbed = not customer.disturbed and all(each.startswith("forked") for each in world.happenings)
             certain = not any(each.startswith(("database away", "actor crashed")) for each in world.happenings)
             world.auditor.check_end(
                 customer.execution_id,
                 stored,
-                expected(customer.story, given_up, approved),
+                expected(customer.story, given_up, approved, edits_in(customer.story, stored)),
                 undisturbed=undisturbed,
                 certain=certain,
             )
             world.auditor.check_books(customer.execution_id, world.store.books.settled([customer.execution_id]))
 
-    def _check_approval(self, customer: Customer, node_id: str, value: JsonValue) -> None:
+    def _check_approval(self, customer: Customer, output: StoredOutput) -> None:
+        node_id, value = output.node_id, output.value
+        if output.kept:
+            assert customer.story.parent is not None
+            if value != customer.story.parent.run.outputs.get(node_id):
+                raise PromiseBroken(f"a fork keeps: {node_id} has {value!r}, which its parent had not")
+            return
         accepted = customer.approved.get(node_id, [])
         if accepted and value != accepted[0]:
             raise PromiseBroken(f"2: {node_id} has {value!r}, but {accepted[0]!r} was accepted first")

@@ -28,6 +28,11 @@ SOMETIMES = (
     "pause accepted",
     "cancel accepted",
     "signal accepted",
+    "forked with a change of nothing",
+    "forked with a change of inputs",
+    "forked with a change of workflow",
+    "forked with a change of outputs",
+    "output kept by a fork",
 )
 """What must happen in any thousand seeds, or the simulator tests less than it says."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import zlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -13,6 +13,10 @@ from offbook.nodes.registry import NodeRegistry
 from offbook.workflows.document import Workflow
 from offbook.workflows.plan import Plan, PlanNode, compile_plan
 from offbook.workflows.values import JsonObject, JsonValue
+
+if TYPE_CHECKING:
+    from offbook.workflows.forking import Edits
+    from tests.simulation.forks import Parent
 
 TYPES = NodeRegistry.with_builtins()
 
@@ -33,6 +37,8 @@ class Story:
     durability: str
     outcomes: dict[Place, list[str]] = field(default_factory=dict)
     """By attempt, from 1; attempts past the end succeed."""
+    parent: Parent | None = None
+    """Of a fork: what it was forked from, and which outputs were edited."""
 
     def outcome(self, place: Place, attempt: int) -> str:
         script = self.outcomes.get(place, [])
@@ -102,15 +108,18 @@ def _body(chance: random.Random, node_id: str, inputs: JsonObject, outcomes: dic
     return body
 
 
-def computed(node_id: str, item: int | None, upstream: list[JsonValue]) -> JsonValue:
+def computed(node: PlanNode, item: int | None, upstream: list[JsonValue]) -> JsonValue:
     """What a node returns: a trace of all that it was given."""
-    return [node_id, item, zlib.crc32(orjson.dumps(upstream))]
+    edition = node.body.config.get("args", {}).get("edition", 0)
+    return [node.id, item, zlib.crc32(orjson.dumps([upstream, edition] if edition else upstream))]
 
 
-def expected(story: Story, given_up: frozenset[Place], approved: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def expected(
+    story: Story, given_up: frozenset[Place], approved: dict[str, JsonValue], edits: Edits
+) -> dict[str, JsonValue]:
     """Work out what each node that is not skipped must have given in the end, without any engine.
 
-    `given_up`: places with `continue_on_error` that used up their attempts.
+    `given_up`: places with `continue_on_error` that used up their attempts. `edits`: outputs given by hand.
     """
     outputs: dict[str, JsonValue] = {}
     skipped: set[int] = set()
@@ -121,7 +130,9 @@ def expected(story: Story, given_up: frozenset[Place], approved: dict[str, JsonV
         upstream = [outputs.get(story.plan.nodes[need].id) for need in node.needs]
         if node.foreach is not None:
             outputs[node.id] = [
-                None if (node.id, item) in given_up else computed(node.id, item, upstream)
+                edits.get((node.id, item), computed(node, item, upstream))
+                if (node.id, item) not in given_up
+                else None
                 for item in range(story.inputs["n"])
             ]
         elif node.type == "wait":
@@ -129,7 +140,7 @@ def expected(story: Story, given_up: frozenset[Place], approved: dict[str, JsonV
         elif node.type == "approval":
             outputs[node.id] = approved.get(node.id)
         elif (node.id, None) not in given_up:
-            outputs[node.id] = computed(node.id, None, upstream)
+            outputs[node.id] = edits.get((node.id, None), computed(node, None, upstream))
     return outputs
 
 

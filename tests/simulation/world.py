@@ -34,6 +34,7 @@ from offbook.workflows.records import InsertExecution
 from offbook.workflows.run import Run
 from offbook.workflows.values import ExecutionUser
 from tests.simulation.auditor import Auditor, PromiseBroken
+from tests.simulation.forks import begin_fork
 from tests.simulation.loop import Killed, SimDispatcher, SimLoop
 from tests.simulation.runner import SimRunner
 from tests.simulation.stores import FlakyJournal, FlakyStore
@@ -90,6 +91,8 @@ class Pool:
 
 class World:
     """Stores that outlive workers, the worker of the moment, and what goes wrong."""
+
+    worker_id = WORKER
 
     def __init__(self, seed: int, *, trace: Callable[[str], None] | None = None) -> None:
         self.chance = random.Random(seed)
@@ -160,9 +163,11 @@ class World:
         around.give_up = self._gave_up
         self.directory = ExecutionDirectory()
         catalogue = Catalogue(TYPES)
-        recovery = WorkerRecovery(self.store, self.journal, catalogue, WORKER, Pool(loop))  # type: ignore[arg-type]
+        self.recovery = WorkerRecovery(self.store, self.journal, catalogue, WORKER, Pool(loop))  # type: ignore[arg-type]
         limits = SupervisorLimits(max_live=self.chance.choice((1, 2, 100)), retain_seconds=5.0)
-        self.supervisor = Supervisor.spawn(self.dispatcher, self.dispatcher, around, limits, self.directory, recovery)
+        self.supervisor = Supervisor.spawn(
+            self.dispatcher, self.dispatcher, around, limits, self.directory, self.recovery
+        )
         self.supervisor.tell(RecoverWorker())
         self.say(f"worker {self.auditor.incarnation} starts")
 
@@ -233,6 +238,19 @@ class World:
             now,
         )
         self._ask(StartExecution(run, insert), done, failed)
+
+    def fork(
+        self,
+        execution_id: str,
+        parent_id: str,
+        story: Story,
+        done: Callable[[Any], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """Ask for a fork of an execution at rest."""
+        self.stories[execution_id] = story
+        self.auditor.begins(execution_id, story)
+        self._ask(StartExecution(*begin_fork(self, execution_id, parent_id, story)), done, failed)
 
     def command(self, command: Command, done: Callable[[Any], None], failed: Callable[[BaseException], None]) -> None:
         self._ask(ForwardCommand(command), done, failed)
