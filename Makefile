@@ -1,7 +1,7 @@
 # Targets for people. A machine needs Python 3.11 or later and nothing else: each target makes the virtual environment
 # and installs what it needs, once; a change of pyproject.toml has it installed again.
 
-.PHONY: demo test lint bench soak format clean
+.PHONY: demo test chromium lint bench soak format clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -33,8 +33,17 @@ help:
 demo: $(VENV)/demo-installed
 	$(BIN)/offbook demo $(DEMO)
 
-test: $(VENV)/dev-installed
+test: $(VENV)/dev-installed chromium
 	$(BIN)/python -m pytest -q $(TESTS)
+
+# The page is tested in a real browser: Debian's where there is apt and root, else the one that Playwright brings.
+chromium: $(VENV)/dev-installed
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+		|| test -n '$(OFFBOOK_CHROMIUM)' || ls -d $(HOME)/.cache/ms-playwright/chromium* >/dev/null 2>&1 \
+		|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+			&& { apt-get install -qq -y chromium || { apt-get update -qq && apt-get install -qq -y chromium; }; } >/dev/null; } \
+		|| $(BIN)/python -m playwright install chromium \
+		|| { echo 'there is no Chromium and it cannot be installed: install one, or name it in OFFBOOK_CHROMIUM' >&2; exit 1; }
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .

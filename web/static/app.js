@@ -46,7 +46,7 @@ function tell(error) {
     showSignIn(main, show);
     return;
   }
-  console.error(error);
+  if (!(error instanceof Problem)) console.error(error);
   set(main, h("div", { class: "empty", role: "alert" }, h("h1", {}, error.title || "This did not work"),
     h("p", {}, error.message), h("button", { type: "button", onclick: show }, "Try again")));
 }

@@ -65,7 +65,7 @@ class ExecutionPage {
   build(picture, state) {
     this.picture = picture;
     const labels = new Map(picture.nodes.map((node) => [node.id, node.label]));
-    this.graph = new Graph({ onSelect: (node) => this.select(node) });
+    this.graph = new Graph({ live: true, onSelect: (node) => this.select(node) });
     this.thinking = new Thinking(labels);
     this.actions = new Actions(this.id, { signal: this.signal, look: () => this.follower.look() });
     this.outputs = new Outputs(this.id, picture, this.signal, { onEdit: (node, item, output) => this.actions.fork({ node, item, output }) });

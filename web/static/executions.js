@@ -181,22 +181,24 @@ class List {
     const end = Math.min(this.shown.length, Math.ceil((this.scroller.scrollTop + this.scroller.clientHeight) / height) + OVERSCAN);
     this.body.style.setProperty("height", `${this.shown.length * height}px`);
     attribute(this.scroller, "aria-rowcount", this.cursor === null ? this.shown.length + 1 : -1);
-    const seen = new Set();
-    for (let place = top; place < end; place += 1) {
-      const row = this.shown[place];
-      seen.add(row.execution_id);
+    const seen = this.shown.slice(top, end);
+    const ids = new Set(seen.map((row) => row.execution_id));
+    for (const [id, line] of this.lines) {
+      if (ids.has(id)) continue;
+      line.element.remove();
+      this.lines.delete(id);
+    }
+    // In the order in which they are seen, for Tab and screen readers; what is in its place is not touched.
+    let next = this.body.firstElementChild;
+    for (const [place, row] of seen.entries()) {
       let line = this.lines.get(row.execution_id);
       if (line === undefined) {
         line = new Line(row);
         this.lines.set(row.execution_id, line);
-        this.body.append(line.element);
       }
-      line.show(row, place, height);
-    }
-    for (const [id, line] of this.lines) {
-      if (seen.has(id)) continue;
-      line.element.remove();
-      this.lines.delete(id);
+      line.show(row, top + place, height);
+      if (line.element === next) next = next.nextElementSibling;
+      else this.body.insertBefore(line.element, next);
     }
     if (end + 2 * OVERSCAN >= this.shown.length) this.more();
   }

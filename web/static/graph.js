@@ -10,8 +10,10 @@ const STEP = 1.25;
 const LABEL_CHARACTERS = 21;
 
 export class Graph {
-  constructor({ onSelect = () => {} } = {}) {
+  /** `live`: the nodes have states, those of an execution. */
+  constructor({ onSelect = () => {}, live = false } = {}) {
     this.onSelect = onSelect;
+    this.live = live;
     this.nodes = new Map();
     this.edges = [];
     this.selected = null;
@@ -47,7 +49,7 @@ export class Graph {
       this.canvas.append(line);
     }
     for (const node of picture.nodes) {
-      const drawn = new Box(node, () => this.select(node.id));
+      const drawn = new Box(node, this.live, () => this.select(node.id));
       this.nodes.set(node.id, drawn);
       this.canvas.append(drawn.element);
     }
@@ -174,11 +176,13 @@ export class Graph {
 
 /** One node: a box with its label, what it does, its state, and a strip for the items of a foreach. */
 class Box {
-  constructor(node, onClick) {
+  constructor(node, live, onClick) {
     this.node = node;
+    this.live = live;
     const { x, y, width, height } = node;
     this.sign = s("path", { d: iconPath("pending") });
-    this.detail = s("text", { class: "node-detail", x: 34, y: 39 });
+    const left = live ? 36 : 16;
+    this.detail = s("text", { class: "node-detail", x: left, y: 39 });
     this.title = s("title");
     const label = node.label.length > LABEL_CHARACTERS ? `${node.label.slice(0, LABEL_CHARACTERS - 1)}…` : node.label;
     this.strip = node.foreach ? strip(width) : null;
@@ -186,10 +190,9 @@ class Box {
       class: "node state-pending", id: `node-${node.id}`, role: "button", transform: `translate(${x} ${y})`, onclick: (event) => {
         if (!event.currentTarget.ownerSVGElement.classList.contains("dragged")) onClick();
       },
-    }, this.title, s("rect", { class: "node-box", width, height, rx: 9 }), s("circle", { class: "node-ring", cx: 19, cy: 24, r: 10 }),
-    s("g", { class: "node-sign", transform: "translate(11 16)" }, this.sign),
-    s("text", { class: "node-label", x: 36, y: 24 }, label), this.detail, this.strip?.element);
-    this.detail.setAttribute("x", 36);
+    }, this.title, s("rect", { class: "node-box", width, height, rx: 9 }), live ? s("circle", { class: "node-ring", cx: 19, cy: 24, r: 10 }) : null,
+    live ? s("g", { class: "node-sign", transform: "translate(11 16)" }, this.sign) : null,
+    s("text", { class: "node-label", x: left, y: 24 }, label), this.detail, this.strip?.element);
     this.show({ status: "pending", attempt: 0 });
   }
 
@@ -202,7 +205,7 @@ class Box {
     const what = node.model && !node.model.includes("{{") ? node.model.split("/").pop() : node.type;
     const told = items ? `${items.completed} of ${items.total}${items.failed ? `, ${items.failed} failed` : ""}` : result.status === "pending" ? what : `${result.status}${attempt}`;
     say(this.detail, told.length > 24 ? `${told.slice(0, 23)}…` : told);
-    const name = `${node.label}, ${node.foreach ? `${node.type} for each item` : node.type}: ${result.status}${attempt}${items ? `, ${count(items.completed, "item")} of ${items.total} done` : ""}`;
+    const name = `${node.label}, ${node.foreach ? `${node.type} for each item` : node.type}${this.live ? `: ${result.status}` : ""}${attempt}${items ? `, ${count(items.completed, "item")} of ${items.total} done` : ""}`;
     say(this.title, name + (node.when ? `\nif ${node.when}` : ""));
     attribute(this.element, "aria-label", name);
     if (items) this.strip?.fill(items);

@@ -1,0 +1,136 @@
+"""Light and dark, a phone, a keyboard, a screen reader: the page is for everybody."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page
+
+from tests.page.conftest import Open
+from tests.page.documents import novel, reviewed, slow
+from tests.page.looking import button, expect, state, tab
+from tests.page.server import Server
+
+PROBES = Path(__file__).parent / "probes"
+LEAST_CONTRAST = 4.5
+"""WCAG 2.2, AA, for text."""
+
+CONTRASTS = (PROBES / "contrasts.js").read_text(encoding="utf-8")
+
+NAMELESS = (PROBES / "nameless.js").read_text(encoding="utf-8")
+
+
+async def all_views(server: Server, page: Page, execution_id: str) -> AsyncIterator[str]:
+    """Show each view in turn."""
+    for path, ready in (
+        (f"executions/{execution_id}", ".graph .node"),
+        ("executions", ".rows .row"),
+        ("start/novel", ".start-form"),
+        ("workflows/novel", ".document"),
+        ("workflows", "#document"),
+        ("actors", ".tree tbody tr"),
+    ):
+        await page.goto(f"{server.url}/#/{path}")
+        await page.locator(ready).first.wait_for()
+        yield path
+
+
+@pytest.fixture
+def failed(server: Server) -> str:
+    """An execution that failed in chapter 2 and has a skipped node."""
+    server.call("POST", "/workflows", novel())
+    execution_id = server.begin(
+        novel(rate=0, fail=[{"item": 1, "error": "invalid_key"}]), {"premise": "rain", "chapters": 3}
+    )
+    server.until(execution_id, "failed")
+    return execution_id
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_text_has_enough_contrast_everywhere(server: Server, open_page: Open, failed: str, scheme: str) -> None:
+    page = await open_page(color_scheme=scheme)
+    async for path in all_views(server, page, failed):
+        found = await page.evaluate(CONTRASTS)
+        assert len(found) > 10
+        poor = [each for each in found if each[0] < LEAST_CONTRAST]
+        assert not poor, f"{path}: {poor}"
+
+
+async def test_dark_follows_the_system_until_the_button_says_otherwise(server: Server, open_page: Open) -> None:
+    page = await open_page("#/start", color_scheme="dark")
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    dark = await page.evaluate(ground)
+    await button(page, "Use light colours").click()
+    light = await page.evaluate(ground)
+    assert (dark, light) == ("rgb(20, 22, 26)", "rgb(246, 245, 241)")
+    await page.reload()
+    assert await page.evaluate(ground) == light
+    await expect(button(page, "Use dark colours")).to_be_visible()
+
+
+async def test_nothing_is_wider_than_a_phone(server: Server, open_page: Open, failed: str) -> None:
+    page = await open_page(viewport={"width": 375, "height": 740}, has_touch=True, is_mobile=True)
+    async for path in all_views(server, page, failed):
+        width = await page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 375, f"{path} is {width} wide"
+    await page.goto(f"{server.url}/#/executions/{failed}")
+    await expect(button(page, "Resume …")).to_be_visible()
+
+
+async def test_everything_that_is_used_has_a_name(server: Server, open_page: Open, failed: str) -> None:
+    page = await open_page()
+    async for path in all_views(server, page, failed):
+        assert await page.evaluate(NAMELESS) == [], path
+        assert await page.locator("h1:visible").count() == 1, path
+        assert await page.evaluate("document.title") != "Offbook"
+
+
+async def test_keyboard_alone_opens_looks_and_cancels(server: Server, open_page: Open) -> None:
+    execution_id = server.begin(slow(name="by_keyboard"))
+    page = await open_page("#/executions?workflow=by_keyboard")
+    await page.locator(".rows .row").first.wait_for()
+    await page.keyboard.press("Tab")
+    await expect(button(page, "Skip to content")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await page.locator(".table").focus()
+    await page.keyboard.press("ArrowDown")
+    await expect(page.locator(".rows a").first).to_be_focused()
+    outline = await page.locator(".rows .row").first.evaluate("(row) => getComputedStyle(row).outlineStyle")
+    assert outline == "solid"
+    await page.keyboard.press("Enter")
+    await expect(state(page)).to_have_text("running")
+    await page.get_by_role("group", name="Arrow keys go from node to node").focus()
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".node-panel")).to_contain_text("Text")
+    before = await page.locator(".graph-canvas > g").get_attribute("transform")
+    await page.keyboard.press("+")
+    assert await page.locator(".graph-canvas > g").get_attribute("transform") != before
+    await page.keyboard.press("Escape")
+    await expect(page.locator(".node-panel")).to_be_hidden()
+    await tab(page, "Thinking").focus()
+    await page.keyboard.press("ArrowRight")
+    await expect(tab(page, "Outputs")).to_have_attribute("aria-selected", "true")
+    await button(page, "Cancel …").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await expect(button(page, "Cancel …")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Tab")
+    await expect(button(page, "Cancel it")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".actions .said")).to_contain_text("Cancel was accepted")
+    server.until(execution_id, "cancelled")
+
+
+async def test_state_that_changes_is_said_and_not_only_coloured(server: Server, open_page: Open) -> None:
+    execution_id = server.begin(reviewed())
+    page = await open_page(f"#/executions/{execution_id}")
+    await expect(state(page)).to_have_text("waiting")
+    await expect(page.locator("#node-review")).to_have_attribute("aria-label", re.compile("waiting"))
+    await expect(page.get_by_role("form", name="Answer review")).to_be_visible()

@@ -1,0 +1,113 @@
+"""The list, Start, Workflows and Actors."""
+
+from __future__ import annotations
+
+import re
+
+from tests.page.conftest import Open
+from tests.page.documents import novel, slow
+from tests.page.looking import button, expect, tab
+from tests.page.server import Server
+
+BROKEN = """\
+format: 1
+name: broken
+nodes:
+  - id: a
+    type: llm
+    config: {model: scripted/x}
+  - id: b
+    type: outputt
+    needs: [c]
+"""
+
+
+async def test_list_is_live_filtered_and_searched(server: Server, open_page: Open) -> None:
+    first = server.begin(slow(name="listed"), labels={"order": "17"})
+    page = await open_page("#/executions?workflow=listed")
+    rows = page.locator(".rows .row")
+    await expect(rows).to_have_count(1)
+    await expect(rows.first).to_contain_text("running")
+    second = server.begin(slow(name="listed"), labels={"order": "18"})
+    await expect(rows).to_have_count(2)
+    server.call("POST", f"/executions/{second}/cancel")
+    await expect(rows.first).to_contain_text("cancelled")
+    await button(page, "running").click()
+    await expect(rows).to_have_count(1)
+    await expect(rows.first).to_contain_text(first[:8])
+    await button(page, "running").click()
+    await page.get_by_label("Search").fill("order=18")
+    await expect(rows).to_have_count(1)
+    await expect(rows.first).to_contain_text(second[:8])
+    await page.get_by_label("Search").fill(first)
+    await expect(page.locator(".crumb")).to_contain_text(first)
+    server.call("POST", f"/executions/{first}/cancel")
+
+
+async def test_start_shows_errors_at_their_fields(server: Server, open_page: Open) -> None:
+    server.call("POST", "/workflows", novel(name="asking"))
+    page = await open_page("#/start/asking")
+    chapters = page.get_by_role("textbox", name="Chapters")
+    await chapters.fill("many")
+    await page.get_by_label("For the user").fill("ada")
+    await button(page, "Start").click()
+    await expect(chapters).to_have_attribute("aria-invalid", "true")
+    await expect(page.locator(".field", has=chapters).locator(".error")).to_contain_text("a whole number")
+    premise = page.get_by_role("textbox", name="What the story is about")
+    await expect(premise).to_have_attribute("aria-invalid", "true")
+    await expect(premise).to_be_focused()
+    await premise.fill("rain")
+    await chapters.fill("1")
+    await button(page, "Start").click()
+    await expect(page.locator(".crumb")).to_be_visible()
+    await expect(chapters).to_have_count(0)
+
+
+async def test_workflow_has_picture_text_and_versions_that_are_compared(server: Server, open_page: Open) -> None:
+    older = server.call("POST", "/workflows", novel(name="versions"))["fingerprint"]
+    newer = novel(name="versions")
+    newer["description"] = "Another description."
+    server.call("POST", "/workflows", newer)
+    page = await open_page("#/workflows/versions")
+    await expect(page.locator(".node")).to_have_count(6)
+    await expect(page.locator(".document")).to_contain_text("Another description.")
+    await tab(page, "Versions").click()
+    await page.locator("tr", has_text=older[:8]).get_by_role("button", name="Compare with this").click()
+    await expect(page.locator(".diff .added")).to_have_text("+ description: Another description.")
+    await expect(page.locator(".diff .removed")).to_have_text("- description: A premise in, a short book out.")
+
+
+async def test_document_is_checked_drawn_and_registered(server: Server, open_page: Open) -> None:
+    page = await open_page("#/workflows")
+    document = page.get_by_label("A workflow document")
+    await document.fill(BROKEN)
+    faults = page.locator(".faults li")
+    await expect(faults.first).to_be_visible()
+    assert await faults.count() >= 3
+    await expect(button(page, "Register")).to_be_disabled()
+    await faults.filter(has_text="outputt").get_by_role("button").click()
+    selected = await document.evaluate("(area) => area.value.slice(area.selectionStart, area.selectionEnd)")
+    assert "outputt" in selected
+    fixed = BROKEN.replace("x}", "x, prompt: hello}").replace("outputt", "output").replace("[c]", "[a]")
+    await document.fill(fixed.replace("broken", "mended") + "    config: {value: '{{ nodes.a.output }}'}\n")
+    await expect(page.get_by_text("Valid.")).to_be_visible()
+    await expect(page.locator(".node")).to_have_count(2)
+    await button(page, "Register").click()
+    await expect(page.get_by_role("heading", name="mended")).to_be_visible()
+    assert server.call("GET", "/workflows/mended")["name"] == "mended"
+
+
+async def test_actors_are_shown_live_with_the_reason_why_one_does_not_move(server: Server, open_page: Open) -> None:
+    execution_id = server.begin(slow(name="stuck", rate=5))
+    page = await open_page("#/actors")
+    await expect(page.locator(".tree")).to_contain_text(
+        re.compile("Supervisor.*PersistenceActor.*JournalActor", re.DOTALL)
+    )
+    await expect(page.locator(".figures")).to_contain_text(re.compile(r"Control loop lag\d+\.\d ms"))
+    await page.get_by_label("Only executions with").fill(execution_id)
+    row = page.locator(".tree tr", has_text=f"stuck/{execution_id[:8]}")
+    await expect(row).to_contain_text("running")
+    await row.get_by_role("button", name="Why?").click()
+    await expect(page.locator(".findings")).to_contain_text("text runs, attempt 1. It is alive")
+    server.call("POST", f"/executions/{execution_id}/cancel")
+    await expect(row).to_contain_text("cancelled")

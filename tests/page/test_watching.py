@@ -1,0 +1,169 @@
+"""A run watched from its start to its end, and steered from the page."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.page.conftest import Open
+from tests.page.documents import novel, reviewed, slow
+from tests.page.looking import button, expect, node, state, stream, tab
+from tests.page.server import Refused, Server
+
+WATCH = """
+() => {
+  window.seen = [];
+  const look = () => {
+    const bar = document.querySelector(".progress");
+    if (bar?.hasAttribute("aria-valuenow")) window.seen.push([
+      Number(bar.getAttribute("aria-valuenow")),
+      document.querySelector(".stream").textContent.length,
+      document.querySelector(".title-line .pill").textContent,
+    ]);
+    requestAnimationFrame(look);
+  };
+  look();
+}
+"""
+
+
+async def test_run_is_started_from_a_form_and_watched_to_its_end(server: Server, open_page: Open) -> None:
+    server.call("POST", "/workflows", novel(name="watched"))
+    page = await open_page("#/start/watched")
+    await page.evaluate(WATCH)
+    await page.get_by_label("What the story is about").fill("A lamp writes letters")
+    await page.get_by_role("textbox", name="Chapters").fill("2")
+    await page.get_by_label("For the user").fill("ada")
+    await button(page, "Start").click()
+    await expect(state(page)).to_have_text("running")
+    await expect(node(page, "world")).to_have_class(re.compile("state-running"))
+    await expect(stream(page)).to_contain_text("World")
+    await expect(state(page)).to_have_text("completed", timeout=20_000)
+    await expect(node(page, "cover")).to_have_attribute("aria-label", "Cover, llm: skipped")
+    await expect(node(page, "chapters")).to_have_attribute("aria-label", re.compile("2 items of 2 done"))
+    await expect(page.locator(".timeline tbody tr")).to_have_count(6)
+    # The outline was Markdown.
+    await tab(page, "Outputs").click()
+    await page.get_by_role("combobox", name="Node").select_option("outline")
+    await expect(page.locator(".reading strong")).to_have_text("Night")
+    await expect(page.get_by_role("article", name="Output").get_by_role("heading")).to_have_text("The lamp")
+    await button(page, "Raw").click()
+    await expect(page.locator(".reading pre")).to_contain_text("# The lamp")
+    await tab(page, "Inputs").click()
+    await expect(page.locator(".tab-panel:visible")).to_contain_text("A lamp writes letters")
+
+
+async def test_pain_17_text_and_tokens_are_shown_while_they_come(server: Server, open_page: Open) -> None:
+    execution_id = server.begin(slow())
+    page = await open_page(f"#/executions/{execution_id}")
+    await page.evaluate(WATCH)
+    await expect(stream(page).locator(".prose")).to_have_text(re.compile(".{300}", re.DOTALL))
+    lengths = sorted({length for _, length, pill in await page.evaluate("window.seen") if pill == "running"})
+    assert len(lengths) > 5
+    await expect(page.locator(".facts")).to_contain_text(re.compile(r"Tokens≈ \d+ in, [1-9]\d* out"))
+    server.call("POST", f"/executions/{execution_id}/cancel")
+    await expect(state(page)).to_have_text("cancelled")
+
+
+async def test_pains_18_20_21_steps_are_told_once_progress_grows_and_all_stays_at_the_end(
+    server: Server, open_page: Open
+) -> None:
+    execution_id = server.begin(novel(), {"premise": "rain", "chapters": 4})
+    page = await open_page(f"#/executions/{execution_id}")
+    await page.evaluate(WATCH)
+    await expect(state(page)).to_have_text("completed", timeout=20_000)
+    seen = await page.evaluate("window.seen")
+    percents = [percent for percent, _, _ in seen]
+    assert percents == sorted(percents)
+    assert percents[-1] == 100
+    lengths = [length for _, length, _ in seen]
+    assert lengths[-1] >= max(lengths) > 100
+    await tab(page, "Thinking").click()
+    headings = await stream(page).get_by_role("heading").all_text_contents()
+    assert sorted(headings) == sorted(
+        ["World", "Characters", "Outline", "Chapters", *(f"Chapters {n}" for n in (1, 2, 3, 4)), "Cover", "Book"]
+    )
+    for block, output in (("World", "world"), ("Characters", "people")):
+        text = await stream(page).get_by_role("region", name=block, exact=True).locator(".prose").text_content()
+        assert text == server.call("GET", f"/executions/{execution_id}/nodes/{output}/output")
+
+
+async def test_failure_at_chapter_2_is_explained_and_resumed_with_guidance(server: Server, open_page: Open) -> None:
+    execution_id = server.begin(
+        novel(rate=0, fail=[{"item": 1, "error": "invalid_key"}]), {"premise": "rain", "chapters": 3}
+    )
+    page = await open_page(f"#/executions/{execution_id}")
+    await expect(state(page)).to_have_text("failed")
+    await expect(page.locator(".failure")).to_contain_text("Chapters 2: invalid_key")
+    await expect(button(page, "Cancel …")).to_have_count(0)
+    await button(page, "Resume …").click()
+    await page.get_by_label("Guidance").fill("shorter")
+    await button(page, "Resume").click()
+    await expect(page.locator(".actions .said")).to_have_text(re.compile("Resumed at .* as epoch 2"))
+    await expect(state(page)).to_have_text("completed")
+    payload = server.until(execution_id, "completed")
+    assert payload["receipt"]["kept_items"] == 1
+    await expect(page.locator(".failure")).to_be_hidden()
+    await expect(page.locator(".facts")).to_contain_text("Kept")
+
+
+async def test_approval_is_answered_in_a_form_that_says_what_is_wrong(server: Server, open_page: Open) -> None:
+    execution_id = server.begin(reviewed())
+    page = await open_page(f"#/executions/{execution_id}")
+    await expect(page.get_by_role("heading", name="May it be printed?")).to_be_visible()
+    await page.get_by_label("Print it").check()
+    await page.get_by_label("Stars").fill("nine")
+    await button(page, "Answer").click()
+    await expect(page.locator(".approval .field .error:visible")).to_contain_text("must be integer")
+    await expect(page.get_by_label("Stars")).to_be_focused()
+    await page.get_by_label("Stars").fill("5")
+    await button(page, "Answer").click()
+    await expect(page.locator(".approval .said")).to_contain_text("Answered at")
+    await expect(state(page)).to_have_text("completed")
+    assert server.until(execution_id, "completed")["result"] == {"approved": True, "stars": 5}
+
+
+async def test_pause_resume_and_cancel_say_what_they_did(server: Server, open_page: Open) -> None:
+    execution_id = server.begin(slow(rate=40))
+    page = await open_page(f"#/executions/{execution_id}")
+    await button(page, "Pause").click()
+    await expect(page.locator(".actions .said")).to_contain_text("Pause was accepted")
+    await button(page, "Cancel …").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("Cancel this execution?")
+    await button(page, "Cancel it").click()
+    await expect(page.locator(".actions .said")).to_contain_text("Cancel was accepted")
+    await expect(state(page)).to_have_text("cancelled")
+    await expect(page.get_by_role("button", name="Resume …")).to_be_visible()
+
+
+async def test_two_tabs_show_the_same_and_what_one_may_no_longer_do_is_refused(
+    server: Server, open_page: Open
+) -> None:
+    execution_id = server.begin(novel(rate=20, fail=[{"item": 0, "error": "invalid_key"}]), {"premise": "rain"})
+    server.until(execution_id, "failed")
+    one, other = [await open_page(f"#/executions/{execution_id}") for _ in range(2)]
+    await button(other, "Delete …").click()
+    await expect(other.get_by_role("dialog")).to_be_visible()
+    await button(one, "Resume …").click()
+    await button(one, "Resume").click()
+    await expect(state(one)).to_have_text("running")
+    await expect(state(other)).to_have_text("running")
+    await button(other, "Delete it").click()
+    await expect(other.get_by_role("dialog").get_by_role("alert")).to_contain_text("running")
+    await button(other, "Not now").click()
+    await button(other, "Pause").click()
+    await expect(state(one)).to_have_text("paused")
+    await expect(state(other)).to_have_text("paused")
+
+
+async def test_deleted_execution_is_gone(server: Server, open_page: Open) -> None:
+    execution_id = server.begin(novel(rate=0), {"premise": "rain"})
+    page = await open_page(f"#/executions/{execution_id}")
+    await button(page, "Delete …").click()
+    await button(page, "Delete it").click()
+    await expect(page.get_by_role("heading", name="Executions")).to_be_visible()
+    await page.goto(f"{server.url}/#/executions/{execution_id}")
+    await expect(page.get_by_role("heading", name="No such execution")).to_be_visible()
+    with pytest.raises(Refused):
+        server.call("GET", f"/status/{execution_id}")
