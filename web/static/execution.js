@@ -37,7 +37,7 @@ class ExecutionPage {
       onChange: (state, changed) => this.change(state, changed),
       onGone: (problem) => this.gone(problem),
     });
-    document.addEventListener("visibilitychange", () => document.hidden || this.follower.look(), { signal: this.signal });
+    document.addEventListener("visibilitychange", () => document.hidden || this.follower.wake(), { signal: this.signal });
     const clock = setInterval(() => this.tick(), SECOND);
     this.signal.addEventListener("abort", () => {
       clearInterval(clock);

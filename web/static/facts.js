@@ -23,6 +23,7 @@ export class Facts {
     this.put("Kept", kept(status.receipt));
     this.put("Database", `${format.count(status.db_ops.reads, "read")}, ${format.count(status.db_ops.writes, "write")}`);
     this.put("Labels", Object.entries(status.labels ?? {}).map(([key, value]) => `${key}=${value}`).join(", ") || null);
+    this.put("Fork of", status.parent ? format.shortId(parentId(status.parent)) : null);
     this.put("Source", status.source === "memory" ? null : "the database");
   }
 
@@ -59,4 +60,9 @@ function kept(receipt) {
     saved?.cost && typeof saved.cost === "object" ? format.money(saved.cost) : null,
   ].filter(Boolean);
   return parts.join(", ") || null;
+}
+
+/** The execution that a fork comes from, as an id or as an object with one. */
+export function parentId(parent) {
+  return typeof parent === "string" ? parent : parent.execution_id;
 }

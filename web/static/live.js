@@ -1,10 +1,12 @@
-// Following what changes, over the server's own news: reconnects by itself, and says while it cannot.
+// Following what changes: the events of an execution, told by its actor. Reconnects by itself, and says while it cannot.
 
 import { connection, get, pause, persist, Problem } from "./api.js";
 import { ExecutionState } from "./state.js";
 
 const WAIT_SECONDS = 20;
 const FRAME = 60;
+const EVENTS = ["snapshot", "status", "node", "item", "progress", "step", "text", "usage"];
+const RESUMED = "offbook-resumed";
 
 /**
  * Keep an ExecutionState up to date. `onChange(state, changedNodes)` is called at most once a frame; `onGone(problem)`
@@ -19,17 +21,22 @@ export class Follower {
     this.signal = signal;
     this.changed = new Set();
     this.drawing = null;
-    this.wake = null;
-    signal.addEventListener("abort", () => clearTimeout(this.drawing));
+    this.lastId = "";
+    this.wake = () => {};
+    this.others = new BroadcastChannel(RESUMED);
+    this.others.addEventListener("message", ({ data }) => data === id && this.wake());
+    signal.addEventListener("abort", () => {
+      clearTimeout(this.drawing);
+      this.others.close();
+    });
   }
 
   async run() {
     try {
       for (;;) {
-        const payload = await persist(() => this.ask(), this.signal);
-        this.take(payload);
-        // What has left the server's memory changes only if somebody resumes it: nobody is asked in vain.
-        if (payload.source === "database") await this.woken();
+        const ended = await this.listen();
+        if (ended) await this.whileItRests();
+        else await this.shown();
       }
     } catch (error) {
       if (this.signal.aborted) return;
@@ -38,27 +45,90 @@ export class Follower {
     }
   }
 
-  ask() {
-    const known = this.state.status;
-    const asked = known && known.source !== "database" && connection.lostAt === null;
-    const query = asked ? `?since=${known.revision}&wait=${WAIT_SECONDS}` : "";
-    return get(`/status/${this.id}${query}`, { signal: this.signal });
+  /** Hear events until the end (true), or until this page is not looked at (false). */
+  listen() {
+    return new Promise((resolve, reject) => {
+      const after = this.lastId ? `?after=${this.lastId}` : "";
+      const source = new EventSource(`/executions/${this.id}/events${after}`);
+      const done = (how, result) => {
+        source.close();
+        document.removeEventListener("visibilitychange", hidden);
+        this.signal.removeEventListener("abort", aborted);
+        how(result);
+      };
+      // Browsers open few connections to a server: a page that nobody sees takes none.
+      const hidden = () => document.hidden && done(resolve, false);
+      const aborted = () => done(reject, this.signal.reason);
+      document.addEventListener("visibilitychange", hidden);
+      this.signal.addEventListener("abort", aborted);
+      source.onopen = () => connection.back();
+      source.onerror = () => {
+        if (source.readyState === EventSource.CONNECTING) connection.lost("the stream of events broke off");
+        else done((refused) => this.explain().then(() => resolve(refused), reject), false);
+      };
+      for (const name of EVENTS) source.addEventListener(name, (event) => this.hear(name, event));
+      source.addEventListener("end", (event) => {
+        this.hear("end", event);
+        done(resolve, true);
+      });
+    });
+  }
+
+  /** A stream was refused, which says nothing of why: ask for what does. Returns when it may be tried again. */
+  async explain() {
+    await persist(() => get(`/status/${this.id}`, { signal: this.signal }), this.signal);
+    await pause(FRAME, this.signal);
+  }
+
+  /** An ended execution tells nothing more; if somebody resumes it, that is news, as long as it is in memory. */
+  async whileItRests() {
+    this.lastId = "";
+    const woken = new Promise((resolve) => {
+      this.wake = () => resolve(null);
+    });
+    while (this.state.status.source === "memory") {
+      const { revision, epoch } = this.state.status;
+      const asked = persist(() => get(`/status/${this.id}?since=${revision}&wait=${WAIT_SECONDS}`, { signal: this.signal }), this.signal);
+      const payload = await Promise.race([asked, woken]);
+      asked.catch(() => {});
+      if (payload === null || payload.epoch !== epoch) return;
+      this.take(payload);
+    }
+    await Promise.race([woken, this.aborted()]);
   }
 
   /** Look again now: after a command, or when the page is looked at again. */
   look() {
-    this.wake?.();
+    this.wake();
+    this.others.postMessage(this.id);
   }
 
-  woken() {
-    return new Promise((resolve, reject) => {
-      this.wake = resolve;
+  shown() {
+    if (!document.hidden) return Promise.resolve();
+    const seen = new Promise((resolve) => {
+      document.addEventListener("visibilitychange", resolve, { once: true });
+    });
+    return Promise.race([seen, this.aborted()]);
+  }
+
+  aborted() {
+    return new Promise((_, reject) => {
       this.signal.addEventListener("abort", () => reject(this.signal.reason));
     });
   }
 
+  hear(name, event) {
+    this.lastId = event.lastEventId;
+    for (const node of this.state.hear(name, JSON.parse(event.data), event.lastEventId)) this.changed.add(node);
+    this.draw();
+  }
+
   take(payload) {
     for (const node of this.state.take(payload)) this.changed.add(node);
+    this.draw();
+  }
+
+  draw() {
     if (this.drawing !== null) return;
     this.drawing = setTimeout(() => {
       this.drawing = null;

@@ -3,7 +3,6 @@
 import { get, persist, post } from "./api.js";
 import { Said } from "./dialog.js";
 import { h, set } from "./dom.js";
-import * as format from "./format.js";
 import { inputField, showErrors } from "./forms.js";
 import { Graph } from "./graph.js";
 
@@ -39,9 +38,7 @@ function startForm(workflow, choices, signal) {
   const labels = h("input", { type: "text", id: "labels", autocomplete: "off", placeholder: "order=4711, team=books" });
   const durability = h("select", { id: "durability" }, [["", "as the workflow says"], ["async", "async: written behind, the default"], ["sync", "sync: each step on disk before the next"], ["exit", "exit: nothing until it ends"]]
     .map(([value, text]) => h("option", { value }, text)));
-  const tokens = h("input", { type: "text", inputmode: "numeric", id: "budget-tokens", autocomplete: "off", placeholder: "no limit" });
   const left = h("div", { class: "error", role: "alert" });
-  const plan = h("div", { class: "plan", "aria-live": "polite" });
   const said = new Said();
   const body = () => ({
     workflow: workflow.fingerprint,
@@ -49,7 +46,6 @@ function startForm(workflow, choices, signal) {
     ...(user.value.trim() ? { user: { id: user.value.trim() } } : {}),
     ...(durability.value ? { durability: durability.value } : {}),
     ...(labels.value.trim() ? { labels: readLabels(labels.value) } : {}),
-    ...(tokens.value.trim() ? { budget: { tokens: Number(tokens.value), mode: "hard" } } : {}),
   });
   const refused = (action, error) => {
     const general = showErrors(fields, error, "inputs");
@@ -68,11 +64,6 @@ function startForm(workflow, choices, signal) {
       button.disabled = false;
     }
   };
-  const look = h("button", { type: "button", onclick: () => attempt(look, "The plan", () => post("/executions?plan=true", body(), { signal }),
-    (found) => {
-      said.done("");
-      set(plan, estimateText(found));
-    }) }, "Plan it");
   const go = h("button", { type: "submit", class: "primary" }, "Start");
   return h("form", { class: "card start-form", novalidate: true, "aria-label": "Start an execution", onsubmit: (event) => {
     event.preventDefault();
@@ -85,19 +76,10 @@ function startForm(workflow, choices, signal) {
   h("div", { class: "field" }, h("label", { for: "workflow" }, "Workflow"), choose, written.description ? h("p", { class: "muted" }, written.description) : null),
   fields.length ? h("div", { class: "fields-list" }, fields.map((field) => field.element)) : h("p", { class: "muted" }, "It asks for nothing."),
   h("div", { class: "field" }, h("label", { for: "user" }, "For the user"), user, h("p", { class: "muted hint" }, "On whose behalf it runs, and with whose keys.")),
-  h("details", {}, h("summary", {}, "Labels, durability, budget"), h("div", { class: "fields-list" },
+  h("details", {}, h("summary", {}, "Labels, durability"), h("div", { class: "fields-list" },
     h("div", { class: "field" }, h("label", { for: "labels" }, "Labels"), labels),
-    h("div", { class: "field" }, h("label", { for: "durability" }, "Durability"), durability),
-    h("div", { class: "field" }, h("label", { for: "budget-tokens" }, "At most so many tokens"), tokens))),
-  plan, left, h("div", { class: "buttons" }, go, look), said.element);
-}
-
-function estimateText(found) {
-  return h("dl", { class: "facts" },
-    h("div", {}, h("dt", {}, "Nodes"), h("dd", {}, format.whole(found.nodes))),
-    h("div", {}, h("dt", {}, "Model calls"), h("dd", {}, `${found.calls_known ? "" : "at least "}${format.whole(found.calls)}`)),
-    h("div", {}, h("dt", {}, "Tokens, at most about"), h("dd", {}, format.whole(found.tokens))),
-    h("div", {}, h("dt", {}, "Cost, at most about"), h("dd", {}, found.cost ? format.money(found.cost) : "no price is known")));
+    h("div", { class: "field" }, h("label", { for: "durability" }, "Durability"), durability))),
+  left, h("div", { class: "buttons" }, go), said.element);
 }
 
 function readLabels(text) {

@@ -7,6 +7,7 @@ export class ExecutionState {
     this.status = null;
     this.steps = [];
     this.bySeq = new Map();
+    this.items = new Map();
   }
 
   get loaded() {
@@ -28,6 +29,49 @@ export class ExecutionState {
     this.status = { ...payload, partial: false, node_results: nodes };
     for (const step of payload.processing_steps) this.takeStep(step);
     return Object.keys(payload.node_results);
+  }
+
+  /** Take an event in; returns the ids of the nodes that changed. */
+  hear(name, data, id) {
+    const { status } = this;
+    if (name === "snapshot") return this.take(data);
+    if (status === null) return [];
+    const revision = Number(id.split(".")[0]) || status.revision;
+    switch (name) {
+      case "status":
+        this.status = { ...status, ...data, revision };
+        return [];
+      case "node": {
+        const { node_id: node, ...entry } = data;
+        this.status = { ...status, revision, node_results: { ...status.node_results, [node]: entry } };
+        return [node];
+      }
+      case "item":
+        this.itemsOf(data.node_id).set(data.item, data);
+        return [data.node_id];
+      case "progress":
+        this.status = { ...status, progress: data };
+        return [];
+      case "usage":
+        this.status = { ...status, ...data };
+        return [];
+      case "step":
+        this.takeStep(data);
+        return [];
+      case "text": {
+        const known = this.bySeq.get(data.seq);
+        if (known === undefined) this.takeStep({ at: new Date().toISOString(), ...data });
+        else known.text += data.text;
+        return [];
+      }
+      default:
+        return [];
+    }
+  }
+
+  itemsOf(node) {
+    if (!this.items.has(node)) this.items.set(node, new Map());
+    return this.items.get(node);
   }
 
   /** Take a step in: a new one, or a streamed one that has grown. */

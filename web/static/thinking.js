@@ -35,9 +35,10 @@ export class Thinking {
   }
 
   update(state) {
-    const first = state.steps[0]?.seq ?? 1;
-    this.missing.hidden = first <= 1;
-    if (first > 1) say(this.missing, `${format.count(first - 1, "earlier step")} happened before this page was opened. Outputs have the whole text.`);
+    const last = state.steps[state.steps.length - 1]?.seq ?? 0;
+    const unseen = last - state.steps.length;
+    this.missing.hidden = unseen === 0;
+    if (unseen) say(this.missing, `${format.count(unseen, "step")} happened while this page was not looking. Outputs have the whole text.`);
     let fresh = false;
     for (const step of state.steps) {
       const before = this.seen.get(step.seq);
