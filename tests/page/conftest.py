@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -23,7 +24,7 @@ TOLD_BY_THE_BROWSER = "Failed to load resource"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run everything here on the loop that the browser belongs to."""
     for item in items:
-        if item.path.parent == Path(__file__).parent:
+        if item.path.parent == Path(__file__).parent and inspect.iscoroutinefunction(getattr(item, "obj", None)):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 

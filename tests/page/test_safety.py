@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from playwright.async_api import Page
 
 from tests.page.conftest import Open
@@ -11,7 +15,16 @@ from tests.page.server import Server
 from tests.scenarios.documents import approval, foreach, llm, output, workflow
 
 PLANTED = "<img src=x onerror=alert(1)><script>alert(2)</script><b>bold</b>"
+TOKEN = "a-token-of-tests"
 MARKDOWN = f"# {PLANTED}\n\n[click](javascript:alert(3)) {PLANTED}\n\n<iframe src='/'></iframe>\n\n- {PLANTED}"
+
+
+@pytest.fixture
+def token_server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path / "data", OFFBOOK_INTERNAL_TOKEN=TOKEN)
+    server.start()
+    yield server
+    server.stop()
 
 
 def planted() -> dict[str, object]:
@@ -98,7 +111,40 @@ async def test_user_sees_and_steers_only_what_is_theirs(server: Server, open_pag
     await expect(page.get_by_role("heading", name="No such execution")).to_be_visible()
     await page.goto(f"{server.url}/#/executions/{his}")
     await expect(state(page)).to_have_text("running")
+    await expect(page.get_by_role("link", name="Workflows")).to_be_visible()
+    await expect(page.get_by_role("link", name="Actors")).to_have_count(0)
     await page.goto(f"{server.url}/#/actors")
     await expect(page.get_by_role("alert")).to_contain_text("for operators")
     for execution_id in (hers, his):
         server.call("POST", f"/executions/{execution_id}/cancel")
+
+
+async def test_server_with_a_token_is_signed_into_for_one_user_and_out_of(
+    token_server: Server, open_page: Open
+) -> None:
+    headers = {"X_Internal_Auth": TOKEN}
+    body = {"workflow": slow(), "inputs": {}, "user": {"id": "ada"}}
+    execution_id = token_server.call("POST", "/executions", body, **headers)["execution_id"]
+    page = await open_page(f"#/executions/{execution_id}", server=token_server)
+    await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    await expect(page.locator("main")).not_to_contain_text("slow")
+    await page.get_by_label("Token").fill("wrong")
+    await button(page, "Sign in").click()
+    await expect(page.get_by_role("alert")).to_have_text("The server does not know this token.")
+    await page.get_by_label("Token").fill(TOKEN)
+    await page.get_by_label("As user").fill("ada")
+    await button(page, "Sign in").click()
+    await expect(state(page)).to_have_text("running")
+    await expect(page.locator("header.top")).to_contain_text("ada")
+    assert TOKEN not in await page.evaluate("document.cookie + JSON.stringify({...localStorage, ...sessionStorage})")
+    # A server that has been started again knows no session: the page says so, and goes on once it is signed in.
+    token_server.kill()
+    await expect(page.locator("#banner")).to_contain_text("Connection lost")
+    token_server.start()
+    await expect(page.get_by_role("alert")).to_contain_text("The session is over")
+    await page.get_by_label("Token").fill(TOKEN)
+    await page.get_by_label("As user").fill("eve")
+    await button(page, "Sign in").click()
+    await expect(page.get_by_role("heading", name="No such execution")).to_be_visible()
+    await button(page, "Sign out").click()
+    await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()

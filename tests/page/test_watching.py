@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import pytest
+import pytest_asyncio
 
 from tests.page.conftest import Open
 from tests.page.documents import novel, reviewed, slow
@@ -66,27 +68,75 @@ async def test_pain_17_text_and_tokens_are_shown_while_they_come(server: Server,
     await expect(state(page)).to_have_text("cancelled")
 
 
-async def test_pains_18_20_21_steps_are_told_once_progress_grows_and_all_stays_at_the_end(
-    server: Server, open_page: Open
-) -> None:
-    execution_id = server.begin(novel(), {"premise": "rain", "chapters": 4})
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A run that was watched from its start to a while after its end."""
+
+    execution_id: str
+    seen: list[tuple[int, int, str]]
+    """Percent, characters of text, state: frame by frame."""
+    headings: list[str]
+    texts: dict[str, str]
+    facts: str
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def watched(server: Server, open_page: Open) -> Watched:
+    if server not in _watched:
+        execution_id = server.begin(novel(), {"premise": "rain", "chapters": 4})
+        page = await open_page(f"#/executions/{execution_id}")
+        await page.evaluate(WATCH)
+        await expect(state(page)).to_have_text("completed", timeout=20_000)
+        seen = await page.evaluate("window.seen")
+        await tab(page, "Thinking").click()
+        texts = {
+            block: await stream(page).get_by_role("region", name=block, exact=True).locator(".prose").inner_text()
+            for block in ("World", "Characters")
+        }
+        headings = await stream(page).get_by_role("heading").all_text_contents()
+        facts = await page.locator(".facts").first.inner_text()
+        _watched[server] = Watched(execution_id, seen, headings, texts, facts)
+    return _watched[server]
+
+
+_watched: dict[Server, Watched] = {}
+
+
+def test_pain_18_each_step_is_shown_once(watched: Watched) -> None:
+    wanted = ["World", "Characters", "Outline", "Chapters", *(f"Chapters {n}" for n in (1, 2, 3, 4)), "Cover", "Book"]
+    assert sorted(watched.headings) == sorted(wanted)
+
+
+async def test_pain_19_watching_asks_the_database_for_nothing(server: Server, open_page: Open) -> None:
+    execution_id = server.begin(novel(rate=30), {"premise": "rain", "chapters": 2})
     page = await open_page(f"#/executions/{execution_id}")
-    await page.evaluate(WATCH)
+    await expect(stream(page).locator(".prose").first).to_have_text(re.compile(".{20}", re.DOTALL))
+    before = server.call("GET", "/actors")["counts"]["transactions"]
+    await expect(stream(page).get_by_role("heading", name="Chapters 1")).to_be_visible()
+    after = server.call("GET", "/actors")["counts"]["transactions"]
+    assert after["reads"] == before["reads"]
     await expect(state(page)).to_have_text("completed", timeout=20_000)
-    seen = await page.evaluate("window.seen")
-    percents = [percent for percent, _, _ in seen]
+    await expect(page.locator(".facts").first).to_contain_text("0 reads, 2 writes")
+    payload = server.call("GET", f"/status/{execution_id}")
+    assert payload["db_ops"] == {"reads": 0, "writes": 2}
+    # What is shown is counted by the server: it is the same however often it was looked at.
+    tokens = f"{payload['usage']['input_tokens']} in, {payload['usage']['output_tokens']} out"
+    await expect(page.locator(".facts").first).to_contain_text(tokens)
+
+
+def test_pain_20_progress_that_is_shown_never_goes_back(watched: Watched) -> None:
+    percents = [percent for percent, _, _ in watched.seen]
     assert percents == sorted(percents)
     assert percents[-1] == 100
-    lengths = [length for _, length, _ in seen]
+    assert len(set(percents)) > 3
+
+
+def test_pain_21_text_and_steps_stay_at_the_end(server: Server, watched: Watched) -> None:
+    lengths = [length for _, length, _ in watched.seen]
     assert lengths[-1] >= max(lengths) > 100
-    await tab(page, "Thinking").click()
-    headings = await stream(page).get_by_role("heading").all_text_contents()
-    assert sorted(headings) == sorted(
-        ["World", "Characters", "Outline", "Chapters", *(f"Chapters {n}" for n in (1, 2, 3, 4)), "Cover", "Book"]
-    )
-    for block, output in (("World", "world"), ("Characters", "people")):
-        text = await stream(page).get_by_role("region", name=block, exact=True).locator(".prose").text_content()
-        assert text == server.call("GET", f"/executions/{execution_id}/nodes/{output}/output")
+    for block, node_id in (("World", "world"), ("Characters", "people")):
+        told = server.call("GET", f"/executions/{watched.execution_id}/nodes/{node_id}/output")
+        assert watched.texts[block] == told
 
 
 async def test_failure_at_chapter_2_is_explained_and_resumed_with_guidance(server: Server, open_page: Open) -> None:

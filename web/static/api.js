@@ -26,7 +26,7 @@ export class Away extends Error {
   }
 }
 
-export async function ask(method, path, { body, text, signal, headers = {} } = {}) {
+export async function ask(method, path, { body, text, signal, headers = {}, signsIn = false } = {}) {
   const sent = { method, signal, headers: { Accept: "application/json", ...headers }, cache: "no-store" };
   if (body !== undefined) {
     sent.body = JSON.stringify(body);
@@ -51,7 +51,7 @@ export async function ask(method, path, { body, text, signal, headers = {} } = {
     return parsed;
   }
   const problem = new Problem(response.status, json ? parsed : null);
-  if (problem.status === 401) window.dispatchEvent(new CustomEvent("signed-out", { detail: problem }));
+  if (problem.status === 401 && !signsIn) window.dispatchEvent(new CustomEvent("signed-out", { detail: problem }));
   throw problem;
 }
 

@@ -1,15 +1,15 @@
 // The page's frame: which view is shown, the banner, light and dark, signing in. Knows no view from within.
 
-import { connection, Problem } from "./api.js";
+import { connection, persist, Problem } from "./api.js";
 import { h, say, set } from "./dom.js";
 import { icon } from "./icons.js";
-import { showSignIn, signOutButton } from "./session.js";
+import { learnSession, session, sessionPart, showSignIn } from "./session.js";
 
 const VIEWS = [
   { name: "executions", title: "Executions", load: () => import("./executions.js") },
   { name: "start", title: "Start", load: () => import("./start.js") },
   { name: "workflows", title: "Workflows", load: () => import("./workflows.js") },
-  { name: "actors", title: "Actors", load: () => import("./actors.js") },
+  { name: "actors", title: "Actors", operators: true, load: () => import("./actors.js") },
 ];
 const EXECUTION = { name: "executions", title: "Execution", load: () => import("./execution.js") };
 
@@ -31,9 +31,11 @@ async function show() {
   const { signal } = current;
   const { view, rest, query } = route();
   document.title = `${view.title} · Offbook`;
-  drawNavigation(view.name);
   set(main);
   try {
+    if (!session.known) await persist(() => learnSession(signal), signal);
+    drawNavigation(view.name);
+    drawEnd();
     const module = await view.load();
     if (!signal.aborted) await module.show(main, { rest, query, signal });
   } catch (error) {
@@ -42,17 +44,15 @@ async function show() {
 }
 
 function tell(error) {
-  if (error instanceof Problem && error.status === 401) {
-    showSignIn(main, show);
-    return;
-  }
+  // Signing in is asked for when the answer comes, whoever asked.
+  if (error instanceof Problem && error.status === 401) return;
   if (!(error instanceof Problem)) console.error(error);
   set(main, h("div", { class: "empty", role: "alert" }, h("h1", {}, error.title || "This did not work"),
     h("p", {}, error.message), h("button", { type: "button", onclick: show }, "Try again")));
 }
 
 function drawNavigation(name) {
-  set(document.getElementById("nav"), VIEWS.map((view) =>
+  set(document.getElementById("nav"), VIEWS.filter((view) => !view.operators || session.user === null).map((view) =>
     h("a", { href: `#/${view.name}`, "aria-current": view.name === name ? "page" : null }, view.title)));
 }
 
@@ -73,7 +73,7 @@ function drawEnd() {
     button.setAttribute("aria-label", dark() ? "Use light colours" : "Use dark colours");
   };
   label();
-  set(document.getElementById("top-end"), button, signOutButton(show));
+  set(document.getElementById("top-end"), sessionPart(show), button);
 }
 
 connection.listeners.add((message) => {
@@ -84,8 +84,10 @@ window.addEventListener("hashchange", show);
 window.addEventListener("signed-out", () => {
   current.abort(new DOMException("signed out", "AbortError"));
   current = new AbortController();
+  document.title = "Sign in · Offbook";
+  set(document.getElementById("nav"));
   showSignIn(main, show);
+  drawEnd();
 });
 document.getElementById("skip").addEventListener("click", () => main.focus());
-drawEnd();
 show();

@@ -29,6 +29,7 @@ export class Outputs {
     this.text = h("article", { class: "reading", tabindex: 0, "aria-label": "Output" });
     this.element = h("div", { class: "outputs" }, this.tools, this.text);
     this.names = "";
+    this.question = null;
   }
 
   /** Offer the nodes that have an output now. */
@@ -96,28 +97,29 @@ export class Outputs {
 
   async load() {
     if (this.node === null) return;
-    const asked = this.path({});
+    // Only the answer to the latest question is shown.
+    const question = (this.question = {});
     try {
       if (this.raw) {
         const value = await this.value();
-        if (asked === this.path({})) set(this.text, h("pre", { class: "raw" }, asText(value)));
+        if (question === this.question) set(this.text, h("pre", { class: "raw" }, asText(value)));
       } else {
-        await this.part(0, asked);
+        await this.part(0, question);
       }
     } catch (error) {
-      if (!this.signal.aborted) set(this.text, h("p", { class: "empty" }, error.status === 404 ? "This has no output yet." : error.message));
+      if (!this.signal.aborted && question === this.question) set(this.text, h("p", { class: "empty" }, error.status === 404 ? "This has no output yet." : error.message));
     }
   }
 
-  async part(start, asked) {
+  async part(start, question) {
     const part = await get(this.path({ as: "markdown", start }), { signal: this.signal });
-    if (asked !== this.path({})) return;
+    if (question !== this.question) return;
     if (start === 0) set(this.text);
     this.text.append(...prose(part.blocks).flat(Infinity));
     if (part.end < part.characters) {
       const more = h("button", { type: "button", onclick: () => {
         more.remove();
-        this.part(part.end, asked);
+        this.part(part.end, question);
       } }, `Show more (${format.percent((100 * part.end) / part.characters)} of ${format.bytes(part.characters)} shown)`);
       this.text.append(more);
     }

@@ -1,21 +1,30 @@
-// Signing in where the server wants a token. The session is a cookie that no script can read.
+// Who the page speaks for, and signing in where the server wants a token. The cookie is one that no script can read.
 
-import { ask, Problem } from "./api.js";
+import { ask, get, Problem } from "./api.js";
 import { h, say, set } from "./dom.js";
 
-const KNOWN = "offbook-signed-in";
+/** For whom requests speak: a user, or an operator, whose `user_id` is null. */
+export const session = { user: null, known: false, expires: null };
 
+const OVER = "The session is over: it lasts twelve hours, and until the server is started again. Sign in anew.";
+
+export async function learnSession(signal) {
+  const { caller, expires_at: expires } = await get("/session", { signal });
+  Object.assign(session, { user: caller.user_id, known: true, expires });
+}
+
+/** Ask for the token; say why, if the page had been signed in before. */
 export function showSignIn(root, onDone) {
-  const message = h("p", { class: "error", role: "alert" });
+  const message = h("p", { class: "error", role: "alert" }, session.known ? OVER : "");
   const token = h("input", { id: "token", type: "password", autocomplete: "current-password", required: true });
   const user = h("input", { id: "as-user", type: "text", autocomplete: "username" });
-  const form = h("form", { class: "card narrow", onsubmit: async (event) => {
+  session.known = false;
+  set(root, h("form", { class: "card narrow", onsubmit: async (event) => {
     event.preventDefault();
     say(message, "");
     try {
       const body = user.value.trim() ? { user: { id: user.value.trim() } } : {};
-      await ask("POST", "/session", { body, headers: { "X-Internal-Auth": token.value } });
-      sessionStorage.setItem(KNOWN, "yes");
+      await ask("POST", "/session", { body, headers: { "X-Internal-Auth": token.value }, signsIn: true });
       onDone();
     } catch (error) {
       say(message, error instanceof Problem && error.status === 401 ? "The server does not know this token." : error.message);
@@ -23,26 +32,21 @@ export function showSignIn(root, onDone) {
     }
   } },
   h("h1", {}, "Sign in"),
-  h("p", { class: "muted" }, "This server wants the token it was started with. It is kept in a cookie until you sign out or the server is started again."),
+  h("p", { class: "muted" }, "This server wants the token it was started with. A session lasts twelve hours, and until the server is started again."),
   h("label", { for: "token" }, "Token"), token,
   h("label", { for: "as-user" }, "As user ", h("span", { class: "muted" }, "(left empty: as operator, who sees everybody’s)")), user,
   message,
-  h("button", { type: "submit", class: "primary" }, "Sign in"));
-  set(root, form);
+  h("button", { type: "submit", class: "primary" }, "Sign in")));
   token.focus();
 }
 
-export function signOutButton(onDone) {
-  let signedIn = false;
-  try {
-    signedIn = sessionStorage.getItem(KNOWN) === "yes";
-  } catch {
-    // Without storage there is no button; the cookie ends with the browser.
-  }
-  if (!signedIn) return null;
-  return h("button", { type: "button", class: "quiet", onclick: async () => {
+/** Who is signed in, and the way out; nothing where no token is wanted. */
+export function sessionPart(onDone) {
+  if (!session.known || (session.expires === null && session.user === null)) return null;
+  const out = session.expires === null ? null : h("button", { type: "button", class: "quiet", onclick: async () => {
     await ask("DELETE", "/session");
-    sessionStorage.removeItem(KNOWN);
+    session.known = false;
     onDone();
   } }, "Sign out");
+  return [h("span", { class: "muted who" }, session.user ?? "operator"), out];
 }

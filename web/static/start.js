@@ -5,6 +5,7 @@ import { Said } from "./dialog.js";
 import { h, set } from "./dom.js";
 import { inputField, showErrors } from "./forms.js";
 import { Graph } from "./graph.js";
+import { session } from "./session.js";
 
 export async function show(root, { rest: [reference], signal }) {
   const { workflows } = await persist(() => get("/workflows", { signal }), signal);
@@ -43,7 +44,7 @@ function startForm(workflow, choices, signal) {
   const body = () => ({
     workflow: workflow.fingerprint,
     inputs: Object.fromEntries(fields.map((field) => [field.name, field.read()]).filter(([, value]) => value !== undefined)),
-    ...(user.value.trim() ? { user: { id: user.value.trim() } } : {}),
+    ...(session.user === null && user.value.trim() ? { user: { id: user.value.trim() } } : {}),
     ...(durability.value ? { durability: durability.value } : {}),
     ...(labels.value.trim() ? { labels: readLabels(labels.value) } : {}),
   });
@@ -75,7 +76,7 @@ function startForm(workflow, choices, signal) {
   } },
   h("div", { class: "field" }, h("label", { for: "workflow" }, "Workflow"), choose, written.description ? h("p", { class: "muted" }, written.description) : null),
   fields.length ? h("div", { class: "fields-list" }, fields.map((field) => field.element)) : h("p", { class: "muted" }, "It asks for nothing."),
-  h("div", { class: "field" }, h("label", { for: "user" }, "For the user"), user, h("p", { class: "muted hint" }, "On whose behalf it runs, and with whose keys.")),
+  session.user !== null ? null : h("div", { class: "field" }, h("label", { for: "user" }, "For the user"), user, h("p", { class: "muted hint" }, "On whose behalf it runs, and with whose keys.")),
   h("details", {}, h("summary", {}, "Labels, durability"), h("div", { class: "fields-list" },
     h("div", { class: "field" }, h("label", { for: "labels" }, "Labels"), labels),
     h("div", { class: "field" }, h("label", { for: "durability" }, "Durability"), durability))),
