@@ -136,9 +136,7 @@ class Run(RunState):
     def _go_on_in(self, epoch: int) -> None:
         """Open an epoch in which this run goes on where it was left: what is shown from here on is newer."""
         self._open_epoch(epoch)
-        before = self.receipt
-        self.receipt = self._new_receipt()
-        self.receipt.repeated_calls = before.repeated_calls if before else 0
+        self.receipt = self._new_receipt(self.receipt)
 
     def _cut_off(self, message: CutOff, effects: list[Effect]) -> None:
         if self.status.at_rest:
@@ -445,7 +443,8 @@ class Run(RunState):
         self._count_transactions(message)
         if message.user is not None and self.user is not None:
             self.user = message.user
-        self.receipt = self._new_receipt()
+        # A worker that went away stopped nobody: what it cost to go on is told until it is through.
+        self.receipt = self._new_receipt(self.receipt if self.status is ExecutionStatus.INTERRUPTED else None)
         guided: bool | None = bool(message.guidance)
         if message.guidance or self.reuse is None:
             self.guidance = message.guidance
@@ -460,8 +459,12 @@ class Run(RunState):
         self.index_works()
         self.steps.add(self.now, None, None, StepKind.RESUMED, message.guidance, self.revision)
 
-    def _new_receipt(self) -> Receipt:
+    def _new_receipt(self, before: Receipt | None) -> Receipt:
+        """Count what is kept from here on; what was repeated or lost since the resume before goes on being told."""
         receipt = Receipt()
+        if before is not None:
+            receipt.repeated_calls = before.repeated_calls
+            receipt.went_back_to = before.went_back_to
         for node, work in zip(self.plan.nodes, self.works, strict=True):
             each = self.each_of(node.index)[1:] if work.items is not None else [(None, work)]
             kept = [item for item, entry in each if entry.status is NodeStatus.COMPLETED]

@@ -33,6 +33,10 @@ Charged = tuple[str, int, int, int]
 """A place in the ledger: node, item, attempt, epoch."""
 
 
+REPEATED_CALLS = 2
+"""Where a stored receipt has them."""
+
+
 class PromiseBroken(AssertionError):
     """A promise does not hold; the message says which, for which execution, and how it is known."""
 
@@ -47,6 +51,8 @@ class Seen:
     recorded: set[Place] = field(default_factory=set)
     """Outputs that are on disk: in the journal or in the database."""
     finished: list[tuple[Place, int]] = field(default_factory=list)
+    repeats: int = 0
+    """Computations that were done again."""
     handed_over: dict[int, float] = field(default_factory=dict)
     """Records that are on their way to the disk, and since when."""
     writes: int = 0
@@ -201,6 +207,7 @@ class Auditor:
         place = (task.scope.node.id, task.item)
         if any(each == place for each, _ in seen.finished):
             self.repeats += 1
+            seen.repeats += 1
         seen.finished.append((place, self.incarnation))
 
     # What is shown
@@ -224,11 +231,19 @@ class Auditor:
     # How it ended
 
     def check_end(
-        self, execution_id: str, stored: Any, expected: dict[str, JsonValue], *, undisturbed: bool, certain: bool
+        self,
+        execution_id: str,
+        stored: Any,
+        expected: dict[str, JsonValue],
+        *,
+        undisturbed: bool,
+        certain: bool,
+        resumed: bool,
     ) -> None:
         """Compare what the database has in the end with what the model says must be there.
 
         `certain`: whoever wrote always knew whether it was stored, so that what is counted must be exact.
+        `resumed`: somebody did, and what was repeated before that is told no more.
         """
         seen = self.seen[execution_id]
         if stored is None:
@@ -250,6 +265,9 @@ class Auditor:
             raise PromiseBroken(f"1: {execution_id} says that it cost {shown}")
         if certain and shown[1] != seen.writes:
             raise PromiseBroken(f"1: {execution_id} says that it cost {shown[1]} writes: it cost {seen.writes}")
+        told = stored.state["receipt"][REPEATED_CALLS] if stored.state["receipt"] else 0
+        if seen.story.durability == Durability.SYNC and not (resumed or self.journal_failed) and told < seen.repeats:
+            raise PromiseBroken(f"2: {execution_id} says that it repeated {told} calls: it repeated {seen.repeats}")
         if not len(seen.taken_up) <= shown[0] <= seen.loads:
             raise PromiseBroken(
                 f"1: {execution_id} says that it cost {shown[0]} reads: it was loaded {seen.loads} times, "

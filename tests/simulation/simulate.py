@@ -270,6 +270,7 @@ class Simulation:
                 expected(customer.story, given_up, approved, edits_in(customer.story, stored)),
                 undisturbed=undisturbed,
                 certain=certain,
+                resumed=customer.resumes > 0,
             )
             world.auditor.check_books(customer.execution_id, world.store.books.settled([customer.execution_id]))
 

@@ -287,6 +287,23 @@ def test_interrupted_calls_are_repeated_under_their_number_and_counted() -> None
     assert drive.run.receipt.repeated_calls == 1
 
 
+def test_what_was_repeated_is_told_until_somebody_resumes() -> None:
+    drive = line("a", "b")
+    drive.apply(Recovered(2, drive.pass_time(1), "beginning"))
+    drive.apply(InterruptRequested(drive.now))
+    drive.fail("a", "cancelled")
+    assert drive.status() is ExecutionStatus.INTERRUPTED
+    drive.apply(ResumeRequested(3, drive.pass_time(1)))
+    drive.apply(Recovered(3, drive.now))
+    assert drive.run.receipt is not None
+    assert (drive.run.receipt.repeated_calls, drive.run.receipt.went_back_to) == (2, "beginning")
+    drive.apply(CancelRequested(drive.now))
+    drive.fail("a", "cancelled")
+    drive.apply(ResumeRequested(4, drive.pass_time(1)))
+    drive.apply(Recovered(4, drive.now))
+    assert (drive.run.receipt.repeated_calls, drive.run.receipt.went_back_to) == (0, "")
+
+
 def test_run_handed_over_by_a_crashed_actor_goes_on_with_its_calls_repeated() -> None:
     drive = Drive(workflow({"id": "a"}, {"id": "b"}, {"id": "c", "needs": ["a", "b"]}))
     drive.finish("a")
