@@ -6,8 +6,9 @@ import base64
 import binascii
 
 from offbook.workflows.errors import Problem, ValidationFailed
+from offbook.workflows.money import cost_json
 from offbook.workflows.records import ExecutionRow
-from offbook.workflows.values import JsonObject, format_time
+from offbook.workflows.values import JsonObject, Usage, format_time
 
 
 def encode_cursor(row: ExecutionRow) -> str:
@@ -28,7 +29,7 @@ def decode_cursor(cursor: str | None) -> tuple[float, str] | None:
         ) from None
 
 
-def row_json(row: ExecutionRow, *, live: bool) -> JsonObject:
+def row_json(row: ExecutionRow, usage: Usage, currency: str, *, live: bool) -> JsonObject:
     """Show a row of a list; `live` if it was answered from memory."""
     return {
         "execution_id": row.execution_id,
@@ -39,6 +40,8 @@ def row_json(row: ExecutionRow, *, live: bool) -> JsonObject:
         "epoch": row.epoch,
         "user_id": row.user_id,
         "labels": row.labels,
+        "usage": usage.to_json(),
+        "cost": cost_json(usage, currency),
         "durability": row.durability,
         "error_type": row.error_type,
         "created_at": format_time(row.created_at),

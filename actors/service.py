@@ -66,6 +66,7 @@ from offbook.workflows.plan import Plan
 from offbook.workflows.records import (
     ExecutionFilter,
     ExecutionReader,
+    ExecutionRow,
     InsertExecution,
     PutWorkflow,
 )
@@ -372,9 +373,14 @@ class ExecutionService:
         more = len(page) > limit
         page = page[:limit]
         return {
-            "executions": [row_json(row, live=row.execution_id in self._directory) for row in page],
+            "executions": [self._row_json(row) for row in page],
             "next_cursor": encode_cursor(page[-1]) if more else None,
         }
+
+    def _row_json(self, row: ExecutionRow) -> JsonObject:
+        entry = self._directory.find(row.execution_id)
+        usage = row.usage if entry is None else entry.run.usage
+        return row_json(row, usage, self._around.currency, live=entry is not None)
 
     # Workflows
 

@@ -68,6 +68,10 @@ class MemoryLedger:
                 if entry.kind is EntryKind.SETTLE
             ]
 
+    def used_by(self, execution_id: str) -> Usage:
+        """Return what an execution used."""
+        return _sum(each.entry for each in self.settled([execution_id]))
+
     def _of(self, user_id: str, chosen: Callable[[Entry], bool]) -> list[tuple[str, Entry]]:
         with self._lock:
             return [

@@ -223,7 +223,7 @@ class MemoryStore:
             if _matches(row, where) and (before is None or (row.created_at, row.execution_id) < before)
         ]
         found.sort(key=lambda row: (row.created_at, row.execution_id), reverse=True)
-        return found[:limit]
+        return [replace(row, usage=self.books.used_by(row.execution_id)) for row in found[:limit]]
 
     def workflow(self, reference: str) -> tuple[WorkflowRow, JsonObject] | None:
         with self._lock:

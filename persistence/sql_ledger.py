@@ -97,6 +97,19 @@ class SqlLedger:
             yield connection
 
 
+def used_by(connection: Connection, execution_ids: Collection[str]) -> dict[str, Usage]:
+    """Return what executions used, within somebody's transaction."""
+    found: dict[str, Usage] = {}
+    for some in in_chunks(execution_ids):
+        query = (
+            select(ledger.c.execution_id, *_SUMS)
+            .where(ledger.c.execution_id.in_(some), ledger.c.kind == EntryKind.SETTLE.value)
+            .group_by(ledger.c.execution_id)
+        )
+        found.update((row.execution_id, _usage(row)) for row in connection.execute(query))
+    return found
+
+
 def _row(execution_id: str, user_id: str, entry: Entry) -> dict[str, Any]:
     usage = entry.usage
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, Engine, Row, and_, exists, func, or_, select
 from offbook.persistence.databases import away_as_unavailable, in_chunks
 from offbook.persistence.packing import digest, unpack, unpack_outputs
 from offbook.persistence.sql_keys import read_key, read_keys, read_sealed_keys
+from offbook.persistence.sql_ledger import used_by
 from offbook.persistence.tables import checkpoints, executions, labels, outputs, workflows
 from offbook.workflows.key_records import KeyRow, SealedKey
 from offbook.workflows.records import (
@@ -22,7 +24,7 @@ from offbook.workflows.records import (
     WorkflowRow,
 )
 from offbook.workflows.states import UNFINISHED
-from offbook.workflows.values import ExecutionUser, JsonObject
+from offbook.workflows.values import NO_USAGE, ExecutionUser, JsonObject
 
 _LISTED = (
     executions.c.execution_id,
@@ -108,7 +110,8 @@ class SqlReader:
         query = query.order_by(executions.c.created_at.desc(), executions.c.execution_id.desc()).limit(limit)
         with self._transaction() as connection:
             rows = connection.execute(query).all()
-        return [_listed(row) for row in rows]
+            used = used_by(connection, [row.execution_id for row in rows])
+        return [replace(_listed(row), usage=used.get(row.execution_id, NO_USAGE)) for row in rows]
 
     def workflow(self, reference: str) -> tuple[WorkflowRow, JsonObject] | None:
         """By fingerprint, or the one that was registered last under that name."""

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 from offbook.workflows.key_records import DeleteKey, KeyReader, PutKey
 from offbook.workflows.ledger import Bookings, LedgerReader
-from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
+from offbook.workflows.values import NO_USAGE, ExecutionUser, JsonObject, JsonValue, Usage
 
 CHECKPOINT_SCHEMA = 1
 """Version of the state in checkpoints and outcomes; raised with every change that older code cannot read."""
@@ -178,6 +178,8 @@ class ExecutionRow:
     started_at: float | None
     finished_at: float | None
     parent_id: str | None = None
+    usage: Usage = NO_USAGE
+    """Of every attempt that the ledger has; only lists look it up."""
 
 
 @dataclass(frozen=True, slots=True)

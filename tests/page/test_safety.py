@@ -65,6 +65,7 @@ async def test_markup_is_text_wherever_it_is_planted(server: Server, open_page: 
     await assert_clean(page)
     await tab(page, "Outputs").click()
     await page.get_by_role("combobox", name="Node").select_option("text")
+    await expect(page.locator(".reading .was-h1")).to_have_count(1)
     await expect(page.locator(".reading .was-h1")).to_have_text(PLANTED)
     await expect(page.locator(".reading li")).to_have_text(PLANTED)
     await assert_clean(page)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from offbook.workflows.ledger import NO_ITEM, Bookings, Entry, EntryKind, SettledEntry, Spent
-from offbook.workflows.records import DeleteExecution, ExecutionStore, WriteResult
+from offbook.workflows.records import DeleteExecution, ExecutionFilter, ExecutionStore, WriteResult
 from offbook.workflows.values import NO_USAGE, Usage
 from tests.persistence.writes import BEGAN, claim, completed, failed, id_of, insert
 
@@ -126,3 +126,17 @@ def test_books_are_read_apart_from_executions(store: ExecutionStore) -> None:
     store.books.spent_by_day("ada", [])
     store.books.settled([id_of(1)])
     assert store.transactions() == before
+
+
+def test_list_says_what_each_execution_used(store: ExecutionStore) -> None:
+    entries = books(
+        settle("a", Usage(1, 2, cost=3)), settle("b", Usage(10, 20, estimated=True)), reserve(1, Usage(9, 9))
+    )
+    store.writer.commit([insert(1), insert(2), insert(3)])
+    store.writer.commit([completed(1, bookings=entries), failed(2, bookings=books(settle("a", Usage(5, 5))))])
+    rows = store.reader.list_executions(ExecutionFilter(), before=None, limit=9)
+    assert {row.execution_id: row.usage for row in rows} == {
+        id_of(1): Usage(11, 22, estimated=True, cost=3),
+        id_of(2): Usage(5, 5),
+        id_of(3): NO_USAGE,
+    }

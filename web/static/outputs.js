@@ -68,6 +68,7 @@ export class Outputs {
   choose(node, item = null) {
     const result = this.state.status.node_results[node];
     const many = result?.items;
+    if (node !== this.node || item !== this.item) set(this.text);
     this.items.hidden = !many;
     if (many) {
       const whole = "output" in result || "output_ref" in result;
