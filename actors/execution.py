@@ -288,6 +288,9 @@ class ExecutionActor(LoopActor):
         self._answer = None
         if self._publisher is not None:
             self._publisher.note()
+        feed = self._around.feed
+        if feed is not None:
+            feed.note(self._run.execution_id)
 
     def _perform(self, effect: Effect) -> None:
         around, run = self._around, self._run

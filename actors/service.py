@@ -17,6 +17,7 @@ from pykka import ActorDeadError, ActorRef
 
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import Entry, ExecutionDirectory
+from offbook.actors.feed import ExecutionFeed
 from offbook.actors.forks import Forks
 from offbook.actors.key_check import KeyCheck
 from offbook.actors.keys import KeyOperations
@@ -120,6 +121,8 @@ class ExecutionService:
         self._on_drain = on_drain
         self.watching = ExecutionWatching(directory, self.status)
         """Events of executions, for those who watch."""
+        self.feed = ExecutionFeed(around, directory)
+        """Changes of the list of executions."""
         self.forks = Forks(
             around,
             directory,
@@ -310,8 +313,11 @@ class ExecutionService:
     async def delete(self, execution_id: str, *, caller: Caller) -> None:
         """Forget an execution that is at rest, with its outputs and checkpoint."""
         await self._check_caller(execution_id, caller)
+        entry = self._directory.find(execution_id)
+        owner = entry.user_id if entry is not None else caller.user_id
         if not await self._ask_supervisor(DeleteStored(execution_id), STORE_TIMEOUT):
             raise ExecutionNotFound(execution_id)
+        self.feed.deleted(execution_id, owner)
 
     async def output(self, execution_id: str, node_id: str, item: int | None = None, *, caller: Caller) -> JsonValue:
         """Return the whole output of a node or item."""

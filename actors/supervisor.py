@@ -548,6 +548,8 @@ class Supervisor(LoopActor):
             "execution crashed", execution_id=entry.execution_id, why=message.reason, restarts=entry.restarts
         )
         entry.status = ExecutionStatus.RECOVERING
+        if around.feed is not None:
+            around.feed.note(entry.execution_id)
         self._later(delay, RestartDue(entry.execution_id))
 
     def _restart(self, execution_id: str) -> None:

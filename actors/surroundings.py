@@ -25,6 +25,12 @@ class Teller(Protocol):
     def tell(self, message: Any, /) -> None: ...
 
 
+class Noting(Protocol):
+    """Whoever hears that an execution has changed."""
+
+    def note(self, execution_id: str) -> None: ...
+
+
 @dataclass(slots=True)
 class Surroundings:
     """A worker, as its executions see it."""
@@ -40,6 +46,8 @@ class Surroundings:
     """Says why the journal cannot be written now; None while it can."""
     currency: str = CURRENCY
     """Of the price table."""
+    feed: Noting | None = None
+    """Hears which executions change, while there is a list open somewhere."""
     give_up: Callable[[str], None] = _nobody_to_tell
     """Hears why this worker cannot go on."""
     dead_letters: DeadLetters = field(default_factory=DeadLetters)

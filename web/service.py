@@ -8,6 +8,7 @@ from typing import Protocol
 from offbook.workflows.caller import Caller
 from offbook.workflows.errors import Problem
 from offbook.workflows.forking import ForkRequest
+from offbook.workflows.records import ExecutionFilter
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 
 
@@ -82,6 +83,12 @@ class KeyService(Protocol):
     async def rotate(self, *, caller: Caller) -> JsonObject: ...
 
 
+class Feed(Protocol):
+    """Has streams follow the list of executions."""
+
+    async def follow(self, stream: Stream, *, caller: Caller, where: ExecutionFilter, after: str) -> None: ...
+
+
 class Service(Protocol):
     """Starts, shows and steers executions on behalf of callers. Raises classes of `offbook.workflows.errors`.
 
@@ -93,6 +100,9 @@ class Service(Protocol):
 
     @property
     def watching(self) -> Watching: ...
+
+    @property
+    def feed(self) -> Feed: ...
 
     @property
     def forks(self) -> Forks: ...

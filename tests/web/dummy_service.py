@@ -24,6 +24,7 @@ from offbook.workflows.errors import (
     WorkflowNotFound,
 )
 from offbook.workflows.key_errors import KeyNotFound, UserNotFound
+from offbook.workflows.records import ExecutionFilter
 from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 from tests.web.dummy_forks import DummyForks
@@ -161,11 +162,27 @@ def _check(user_id: str, caller: Caller) -> None:
         raise UserNotFound(user_id)
 
 
+class DummyFeed:
+    """Tells the list once."""
+
+    def __init__(self, service: DummyService) -> None:
+        self._service = service
+
+    async def follow(self, stream: Stream, *, caller: Caller, where: ExecutionFilter, after: str) -> None:
+        await stream.open()
+        page = await self._service.list_executions(caller=caller)
+        for number, row in enumerate(page["executions"], 1):
+            data = orjson.dumps(row).decode()
+            stream.send(f"id: dummy-{number}\nevent: execution\ndata: {data}\n\n".encode())
+        await asyncio.wait((stream.cut,))
+
+
 class DummyService:
     """Answers like a worker; records what it was asked in `calls`."""
 
     def __init__(self) -> None:
         self.watching = DummyWatching(self)
+        self.feed = DummyFeed(self)
         self.executions: dict[str, DummyExecution] = {}
         self.forks = DummyForks(self)
         self.requests: dict[str, tuple[JsonValue, str]] = {}
