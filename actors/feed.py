@@ -185,7 +185,8 @@ class ExecutionFeed:
 
     def _row(self, entry: Entry) -> bytes | None:
         """Write the row of an execution; None if it is as it was told last."""
-        row = orjson.dumps(row_json(entry.row(self._around.worker_id), live=True))
+        around = self._around
+        row = orjson.dumps(row_json(entry.row(around.worker_id), entry.run.usage, around.currency, live=True))
         before = self._kept.get(entry.execution_id)
         if before is not None and before[3].endswith(b"\ndata: " + row + b"\n\n"):
             return None
