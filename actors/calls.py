@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from offbook.actors.outcomes import as_stored_text
+from offbook.actors.turns import Passage, ProviderTurn
 from offbook.nodes.context import Cancellation
 from offbook.nodes.text import as_text
 from offbook.workflows.messages import RunMessage
@@ -55,11 +56,15 @@ class Call:
         "_size",
         "_text",
         "abandoned",
+        "aside",
+        "began",
         "cancellation",
         "ended",
         "handle",
         "last_sign",
+        "may_not_wait",
         "model",
+        "passage",
         "stop_reason",
         "task",
         "timers",
@@ -77,6 +82,14 @@ class Call:
         """Whether its end was told; what comes later is refused."""
         self.abandoned = False
         """Whether it did not end when it was to stop, and has no slot any more."""
+        self.passage: Passage | None = None
+        """Its way through limits, if any apply to it."""
+        self.aside: asyncio.Future[None] | None = None
+        """Set while it has no slot because it waits for its provider; resolved when it has one again."""
+        self.may_not_wait = False
+        """Whether its run stops: it may go on, but not wait for a turn with nothing done yet."""
+        self.began = 0.0
+        """When its time limits began to run, or went on."""
         self.stop_reason = ""
         """Why it is to stop: cancelled, timeout or idle_timeout."""
         self.tokens: Usage = NO_USAGE
@@ -164,6 +177,18 @@ class Call:
             # Who reads on must not take the rest for the whole.
             sent.insert(0, ("progress", f"[{dropped} characters came faster than they can be shown]"))
         return tuple(sent), fraction
+
+    @property
+    def is_unbegun(self) -> bool:
+        """Whether nothing has been done in it yet: it is queued, or waits for its first turn."""
+        if self.handle is None:
+            return True
+        if self.aside is None or self.passage is None or self.passage.has_called:
+            return False
+        return self.tokens is NO_USAGE and not self._text
+
+    def turn(self, provider: str, key: str | None, tokens: int) -> ProviderTurn:
+        return ProviderTurn(self._runner, self, provider, key, tokens)
 
     async def call_plain(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a plain function on a daemon thread of its own: one that never returns keeps neither slot nor process.

@@ -62,6 +62,7 @@ from offbook.workflows.effects import (
     SaveCheckpoint,
     SaveOutcome,
     StartNode,
+    WithdrawCalls,
 )
 from offbook.workflows.errors import (
     CommandRefused,
@@ -83,8 +84,10 @@ from offbook.workflows.messages import (
     EdgesDecided,
     InterruptRequested,
     ItemsExpanded,
+    NodeBegan,
     NodeFailed,
     NodeFinished,
+    NodeHeld,
     NodeParked,
     NodeProgressed,
     NodeReused,
@@ -158,6 +161,8 @@ class ExecutionActor(LoopActor):
                 | NodeFailed()
                 | NodeParked()
                 | NodeProgressed()
+                | NodeHeld()
+                | NodeBegan()
                 | EdgesDecided()
                 | ItemsExpanded()
                 | TimerFired()
@@ -316,6 +321,9 @@ class ExecutionActor(LoopActor):
             case AbortCalls():
                 self._drop_held()
                 around.runner.abort(run.execution_id)
+            case WithdrawCalls():
+                self._drop_held()
+                around.runner.withdraw(run.execution_id)
             case ArmTimer():
                 self._arm(effect.due)
             case _:
@@ -374,8 +382,8 @@ class ExecutionActor(LoopActor):
             if isinstance(effect, StartNode):
                 error = NodeError("cancelled", "the attempt was cancelled before it began")
                 now = self._around.clock()
-                failed = NodeFailed(effect.node_id, effect.item, effect.attempt, run.epoch, error, now)
-                self.actor_ref.tell(failed)
+                attempt = (effect.node_id, effect.item, effect.attempt, run.epoch)
+                self.actor_ref.tell(NodeFailed(*attempt, error, now, begun=False))
             else:
                 self._perform(effect)
 

@@ -87,6 +87,7 @@ def as_stored_error(error: NodeError, scrub: Callable[[str], str] = str) -> Node
         retryable=bool(error.retryable),
         retry_after=_seconds(error.retry_after),
         hint=scrub(as_stored_text(error.hint))[:MESSAGE_CHARS],
+        provider=as_stored_text(error.provider)[:100],
     )
 
 

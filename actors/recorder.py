@@ -14,6 +14,8 @@ from offbook.workflows.effects import DecideEdges, Effect, ExpandItems, StartNod
 from offbook.workflows.message_codec import COMMANDS
 from offbook.workflows.messages import (
     CancelRequested,
+    NodeBegan,
+    NodeHeld,
     NodeProgressed,
     PauseRequested,
     Recovered,
@@ -33,6 +35,8 @@ LAG_SECONDS = 0.05
 STARTS = (StartNode, DecideEdges, ExpandItems)
 """Effects that wait, where anything does, for the record of what led to them."""
 
+_ONLY_SHOWN = frozenset({NodeProgressed, NodeHeld, NodeBegan})
+"""Messages that are not recorded: nothing that is kept follows from them."""
 _OPENINGS = (Recovered, TakenUp, ResumeRequested)
 """Messages that may open an epoch."""
 _ANSWERED = (SignalReceived, CancelRequested, PauseRequested, ResumeRequested)
@@ -80,7 +84,7 @@ class Recorder:
     def record(self, message: RunMessage) -> int:
         """Have a message recorded; return the record that what starts next has to wait for, or 0."""
         journal, gauge, run = self._journal, self._gauge, self._run
-        if journal is None or gauge is None or type(message) is NodeProgressed:
+        if journal is None or gauge is None or type(message) in _ONLY_SHOWN:
             return 0
         if run.durability == Durability.EXIT and not _is_command(message):
             return 0

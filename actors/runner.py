@@ -13,28 +13,30 @@ from typing import Any
 
 from loguru import logger
 
+from offbook.actors import replies
+from offbook.actors.call_limits import CallLimits
 from offbook.actors.calls import Call, NodeTask
 from offbook.actors.configs import Configs
 from offbook.actors.decisions import DecideTask, ExpandTask, decide, expand
-from offbook.actors.outcomes import (
-    as_json,
-    as_stored_error,
-    as_stored_reasons,
-    as_stored_text,
-    crash_error,
-    log_crash,
-)
+from offbook.actors.limit_settings import Limits
+from offbook.actors.outcomes import as_json, as_stored_error, crash_error, log_crash
 from offbook.actors.slices import SliceTask, begin_slices
+from offbook.actors.slots import Slots
+from offbook.actors.time_limits import TimeLimits, disarm, stop_error
+from offbook.actors.turns import Passage
 from offbook.nodes.checks import Checker
 from offbook.nodes.context import NodeContext, NodeFailure, Park
 from offbook.nodes.prices import PriceTable
 from offbook.nodes.registry import NodeRegistry
 from offbook.workflows.errors import OffbookError
-from offbook.workflows.messages import NodeFailed, NodeFinished, NodeParked, NodeProgressed, NodeReused
-from offbook.workflows.values import JsonValue, NodeError
+from offbook.workflows.messages import NodeReused, RunMessage
+from offbook.workflows.values import JsonObject, JsonValue, NodeError
 
 ABORT_GRACE = 2.0
 """Seconds that a cancelled attempt has to end before it is abandoned."""
+
+LOOK_AGAIN = 1.0
+"""Seconds after the time until which a call was said to wait, if it still does."""
 
 CLOSE_SECONDS = 2.0
 """Seconds that node types have to close what they hold open."""
@@ -47,6 +49,7 @@ class NodeRunner:
         self,
         registry: NodeRegistry,
         *,
+        limits: Limits | None = None,
         max_calls: int = 1000,
         prices: PriceTable | None = None,
         clock: Callable[[], float] = time.time,
@@ -60,7 +63,6 @@ class NodeRunner:
         self._checker = Checker(registry.checks)
         self._scrub = registry.providers.keys.secrets.scrub if registry.providers is not None else str
         """Takes keys out of what is stored and logged of failures."""
-        self._max_calls = max_calls
         self._prices = prices
         self._clock = clock
         self._chance = chance
@@ -71,16 +73,18 @@ class NodeRunner:
         self._thread: threading.Thread | None = None
         self._inbox: deque[NodeTask | DecideTask | ExpandTask | SliceTask] = deque()
         self._armed = False
-        self._queue: deque[Call] = deque()
         self._calls: dict[str, list[Call]] = {}
         self._sliced: set[asyncio.Task[None]] = set()
-        self._active = 0
         self._closing = False
         self._dirty: list[Call] = []
         self._flush_handle: asyncio.TimerHandle | None = None
         self.abandoned = 0
         """Threads and attempts that could not be stopped and have not returned yet."""
         self.monotonic = time.monotonic
+        self.limits = CallLimits(limits, self)
+        """What holds calls back; used on the loop, like everything below."""
+        self._slots = Slots(max_calls, self._begin)
+        self._time_limits = TimeLimits(self._stop, self.monotonic)
 
     # From any thread
 
@@ -114,6 +118,10 @@ class NodeRunner:
         """Cancel every attempt of an execution; each tells its end unless `silently`."""
         self.call_threadsafe(self._abort, execution_id, silently)
 
+    def withdraw(self, execution_id: str) -> None:
+        """End every attempt of an execution that waits for its turn, with nothing done yet."""
+        self.call_threadsafe(self._withdraw, execution_id)
+
     def call_threadsafe(self, function: Callable[..., None], *args: Any) -> None:
         """Have the loop call a function; nothing happens if the runner has been closed."""
         loop = self._loop
@@ -127,7 +135,11 @@ class NodeRunner:
 
     def figures(self) -> dict[str, int]:
         """Return how many calls are live, queued and abandoned."""
-        return {"live_calls": self._active, "queued_calls": len(self._queue), "abandoned": self.abandoned}
+        return {"live_calls": self._slots.taken, "queued_calls": self._slots.queued, "abandoned": self.abandoned}
+
+    def limit_figures(self) -> list[JsonObject]:
+        """Return what is in use of each limit, and who waits."""
+        return self.limits.figures(self._clock())
 
     def mark_dirty(self, call: Call) -> None:
         """A call has something to report; it goes out with the next flush."""
@@ -165,6 +177,7 @@ class NodeRunner:
         handles = [call.handle for call in calls if call.handle is not None]
         if handles:
             await asyncio.wait(handles, timeout=self._abort_grace)
+        self.limits.close()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._registry.close()
@@ -196,29 +209,29 @@ class NodeRunner:
 
     def _take(self, call: Call) -> None:
         if self._closing:
-            self._fail(call, self._stop_error(call))
+            self._fail(call, stop_error(call))
             return
         self._calls.setdefault(call.task.execution_id, []).append(call)
-        if self._active < self._max_calls:
-            self._begin(call)
-        else:
-            self._queue.append(call)
+        if self.limits.any_at_start:
+            scope = call.task.scope
+            node_type = self._registry.get(scope.node.body.type)
+            is_call = node_type is not None and node_type.is_call
+            way = self.limits.at_start(scope.user, scope.node.body.type, is_call=is_call)
+            if way:
+                self.make_passage(call).walk([(limiter, 0) for limiter in way], partial(self._admit, call))
+                return
+        self._admit(call)
+
+    def _admit(self, call: Call) -> None:
+        """The limits let it begin, as soon as it has a slot."""
+        self._tell(call, replies.began(call, self._clock()))
+        self._slots.ask(call)
 
     def _begin(self, call: Call) -> None:
         assert self._loop is not None
-        self._active += 1
-        call.last_sign = self.monotonic()
         call.handle = self._loop.create_task(self._attempt(call))
         call.handle.add_done_callback(partial(self._over, call))
-        timeout = call.task.scope.node.body.timeout
-        if timeout.total is not None:
-            call.timers.append(self._loop.call_later(timeout.total, self._stop, call, "timeout"))
-        if timeout.idle is not None:
-            call.timers.append(self._loop.call_later(timeout.idle, self._check_idle, call, timeout.idle))
-
-    def _begin_queued(self) -> None:
-        while self._queue and self._active < self._max_calls:
-            self._begin(self._queue.popleft())
+        self._time_limits.arm(self._loop, call)
 
     async def _attempt(self, call: Call) -> None:
         task = call.task
@@ -275,13 +288,18 @@ class NodeRunner:
             self._fail(call, crash_error(fault, self._scrub))
         if not call.ended:
             # Cancelled before its first step: nothing of it ran that could tell the end.
-            self._fail(call, self._stop_error(call))
+            self._fail(call, stop_error(call), begun=False)
         if call.abandoned:
             self.abandoned_returned()
         else:
-            self._active -= 1
-            self._forget(call)
-        self._begin_queued()
+            self._give_back(call)
+
+    def _give_back(self, call: Call) -> None:
+        """Let others have what the call had: its slot, and what it had passed."""
+        self._forget(call)
+        self._slots.give_back(call)
+        if call.passage is not None:
+            call.passage.end()
 
     def _forget(self, call: Call) -> None:
         execution_id = call.task.execution_id
@@ -292,74 +310,44 @@ class NodeRunner:
 
     def _finish(self, call: Call, output: JsonValue) -> None:
         if self._end(call):
-            task = call.task
-            task.reply(
-                NodeFinished(
-                    task.scope.node.id,
-                    task.item,
-                    task.attempt,
-                    task.epoch,
-                    output,
-                    call.tokens,
-                    self._clock(),
-                    call.model,
-                )
-            )
+            self._tell(call, replies.finished(call, output, self._clock()))
 
-    def _fail(self, call: Call, error: NodeError, partial_text: str = "", reasons: tuple[str, ...] = ()) -> None:
+    def _fail(
+        self,
+        call: Call,
+        error: NodeError,
+        partial_text: str = "",
+        reasons: tuple[str, ...] = (),
+        *,
+        begun: bool = True,
+    ) -> None:
         """Tell that the attempt failed; one that was stopped failed because of that, whatever came of it."""
         if self._end(call):
-            task = call.task
-            if call.stop_reason:
-                error = self._stop_error(call)
-            task.reply(
-                NodeFailed(
-                    node_id=task.scope.node.id,
-                    item=task.item,
-                    attempt=task.attempt,
-                    epoch=task.epoch,
-                    error=as_stored_error(error, self._scrub),
-                    at=self._clock(),
-                    usage=call.tokens,
-                    partial=as_stored_text(partial_text) or call.partial,
-                    jitter=self._chance(),
-                    model=call.model,
-                    reasons=as_stored_reasons(reasons) if reasons else (),
-                )
-            )
+            stored = as_stored_error(stop_error(call) if call.stop_reason else error, self._scrub)
+            begun = begun and not (call.passage is not None and call.passage.stopped_unbegun)
+            failed = replies.failed(call, stored, partial_text, reasons, self._clock(), self._chance(), begun=begun)
+            self._tell(call, failed)
 
     def _park(self, call: Call, park: Park) -> None:
         try:
-            form, default = as_json(park.form), as_json(park.default)
+            parked = replies.parked(call, park, self._clock())
         except NodeFailure as refused:
             self._fail(call, refused.error)
             return
         if self._end(call):
-            task = call.task
-            node_id = task.scope.node.id
-            task.reply(
-                NodeParked(
-                    node_id=node_id,
-                    item=task.item,
-                    attempt=task.attempt,
-                    epoch=task.epoch,
-                    kind=park.kind,
-                    name=park.name or node_id,
-                    until=park.until,
-                    form=form,
-                    default=default,
-                    has_default=park.has_default,
-                    at=self._clock(),
-                )
-            )
+            self._tell(call, parked)
+
+    def _tell(self, call: Call, message: RunMessage | None) -> None:
+        if message is not None:
+            call.task.reply(message)
 
     def _end(self, call: Call) -> bool:
         """Send the last reports; return whether this is the first end of the call."""
         if call.ended:
             return False
-        self._report(call)
+        self._tell(call, replies.progressed(call, self._clock()))
         call.ended = True
-        _disarm(call)
+        disarm(call)
         return True
 
     def _abort(self, execution_id: str, silently: bool) -> None:
@@ -375,12 +363,16 @@ class NodeRunner:
             return
         call.stop_reason = reason
         call.cancellation.set()
-        _disarm(call)
+        disarm(call)
         if call.handle is None:
-            self._queue.remove(call)
+            self._slots.leave(call)
             self._forget(call)
-            self._fail(call, self._stop_error(call))
+            self._fail(call, stop_error(call), begun=False)
+            if call.passage is not None:
+                call.passage.end()
             return
+        if call.passage is not None:
+            call.passage.stopped_unbegun = call.is_unbegun
         call.handle.cancel()
         self._loop.call_later(self._abort_grace, self._abandon, call)
 
@@ -390,27 +382,48 @@ class NodeRunner:
             return
         logger.warning("call abandoned", node=call.task.scope.node.id, execution_id=call.task.execution_id)
         call.abandoned = True
-        self._forget(call)
-        self._active -= 1
         self.abandoned += 1
-        self._fail(call, self._stop_error(call))
-        self._begin_queued()
+        self._fail(call, stop_error(call))
+        self._give_back(call)
 
-    def _check_idle(self, call: Call, limit: float) -> None:
+    def _withdraw(self, execution_id: str) -> None:
+        calls = list(self._calls.get(execution_id, ()))
+        # Found before any is stopped: each that ends lets another one in.
+        for call in [each for each in calls if each.is_unbegun]:
+            self._stop(call, "cancelled")
+        for call in calls:
+            call.may_not_wait = True
+
+    # Calls that wait for limits
+
+    def make_passage(self, call: Call) -> Passage:
+        """Give a call a way through limits."""
+        user = call.task.scope.user
+        call.passage = Passage(user.id if user is not None else "", partial(self._note_dirty, call))
+        return call.passage
+
+    def step_aside(self, call: Call) -> None:
+        """Give up the slot of a call that waits for its provider, and have its time stand still."""
+        self._time_limits.halt(call)
+        self._slots.step_aside(call)
+        if call.may_not_wait and call.is_unbegun:
+            self._stop(call, "cancelled")
+
+    async def step_in(self, call: Call) -> None:
+        """Wait for a slot, and go on."""
         assert self._loop is not None
-        silent = self.monotonic() - call.last_sign
-        if silent >= limit:
-            self._stop(call, "idle_timeout")
-        else:
-            call.timers.append(self._loop.call_later(limit - silent, self._check_idle, call, limit))
+        await self._slots.step_in(call)
+        self._tell(call, replies.began(call, self._clock()))
+        self._time_limits.arm(self._loop, call)
 
-    def _stop_error(self, call: Call) -> NodeError:
-        timeout = call.task.scope.node.body.timeout
-        if call.stop_reason == "timeout":
-            return NodeError("timeout", f"the attempt took longer than {timeout.total:g} s", retryable=True)
-        if call.stop_reason == "idle_timeout":
-            return NodeError("idle_timeout", f"no sign of life for {timeout.idle:g} s", retryable=True)
-        return NodeError("cancelled", "the attempt was cancelled")
+    def time(self) -> float:
+        """Return the time by the clock of limits and timers."""
+        return self.monotonic()
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """Have the loop call back at a time of that clock."""
+        assert self._loop is not None
+        return self._loop.call_later(max(0.0, when - self.monotonic()), callback)
 
     def _note_dirty(self, call: Call) -> None:
         assert self._loop is not None
@@ -423,27 +436,15 @@ class NodeRunner:
         dirty, self._dirty = self._dirty, []
         for call in dirty:
             if not call.ended:
-                self._report(call)
+                self._tell(call, replies.progressed(call, self._clock()))
+                self._tell_what_it_waits_for(call)
 
-    def _report(self, call: Call) -> None:
-        entries, fraction = call.take_reports()
-        if entries or fraction is not None:
-            task = call.task
-            task.reply(
-                NodeProgressed(
-                    node_id=task.scope.node.id,
-                    item=task.item,
-                    attempt=task.attempt,
-                    epoch=task.epoch,
-                    at=self._clock(),
-                    fraction=fraction,
-                    entries=entries,
-                    usage=call.tokens,
-                )
-            )
-
-
-def _disarm(call: Call) -> None:
-    for timer in call.timers:
-        timer.cancel()
-    call.timers.clear()
+    def _tell_what_it_waits_for(self, call: Call) -> None:
+        held = replies.held(call, self.monotonic(), self._clock())
+        if held is None:
+            return
+        self._tell(call, held)
+        if held.until is not None:
+            # If it was estimated too early, it is estimated again.
+            again = self.monotonic() + max(0.0, held.until - held.at) + LOOK_AGAIN
+            self.call_at(again, partial(self._note_dirty, call))

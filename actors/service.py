@@ -448,6 +448,7 @@ class ExecutionService:
             "dead_letters": self._around.dead_letters.to_json(),
             "counts": self._figures(),
             "loop_lag_ms": lag_ms,
+            "limits": self._around.runner.limit_figures(),
         }
 
     async def health(self) -> JsonObject:

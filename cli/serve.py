@@ -54,6 +54,15 @@ def serve(
     max_calls: Annotated[
         int | None, typer.Option("--max-calls", min=1, help="Attempts at nodes at once.", rich_help_panel=LIMITS)
     ] = None,
+    limits: Annotated[
+        Path | None,
+        typer.Option(
+            "--limits",
+            metavar="FILE",
+            help="Calls per provider, user and node type: a TOML file. OFFBOOK_LIMITS.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = None,
     retain_seconds: Annotated[
         float | None,
         typer.Option("--retain-seconds", min=0, help="How long the ended stay in memory.", rich_help_panel=LIMITS),
@@ -106,6 +115,7 @@ def serve(
         "max_live": max_live,
         "max_queued": max_queued,
         "max_calls": max_calls,
+        "limits": limits,
         "retain_seconds": retain_seconds,
         "drain_grace": drain_grace,
     }

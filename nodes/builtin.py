@@ -25,6 +25,7 @@ class TemplateNode(NodeType):
     """Returns its `text`, rendered."""
 
     name = "template"
+    is_call = False
     config_model: type[BaseModel] = TemplateConfig
     produces_content = True
     sees = Sight.CONFIG
@@ -44,6 +45,7 @@ class OutputNode(NodeType):
     """Returns its `value`, rendered: a result of the execution."""
 
     name = "output"
+    is_call = False
     config_model: type[BaseModel] = OutputConfig
     sees = Sight.CONFIG
 

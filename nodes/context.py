@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from offbook.nodes.prices import PriceTable
@@ -89,6 +90,10 @@ class Sink(Protocol):
         """Run a plain function on a thread of its own; if the attempt is aborted, abandon the thread."""
         ...
 
+    def turn(self, provider: str, key: str | None, tokens: int) -> AbstractAsyncContextManager[bool]:
+        """Wait until limits let a call of this provider through; give it back at the end."""
+        ...
+
 
 class Cancellation:
     """Whether an attempt is to stop. Cheap until somebody waits for it."""
@@ -125,7 +130,7 @@ class Cancellation:
 class NodeContext:
     """One attempt at a node or item: what it may see, and how it tells what it does.
 
-    All methods but `call_plain` may be called from any thread.
+    All methods but `call_plain` and `turn` may be called from any thread.
     """
 
     __slots__ = ("attempt", "cancelled", "execution_id", "item", "node_id", "prices", "scope", "sink")
@@ -213,3 +218,12 @@ class NodeContext:
     async def call_plain(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a plain (blocking) function on a thread of its own."""
         return await self.sink.call_plain(function, *args, **kwargs)
+
+    def turn(self, provider: str, *, key: str | None = None, tokens: int = 0) -> AbstractAsyncContextManager[bool]:
+        """Enter this around each call of a paid service: it waits until the limits of the provider let it through.
+
+        The attempt's time limits stand still meanwhile. It gives whether it had to wait: then look up the key again.
+        `key` tells whose calls wait when the service answers with a `Retry-After` (NodeFailure with `retry_after`);
+        `tokens`: how many the call may take. Turns of one attempt are not put into one another.
+        """
+        return self.sink.turn(provider, key, tokens)

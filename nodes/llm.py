@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import orjson
 from pydantic import BaseModel
@@ -14,12 +15,15 @@ from offbook.nodes.estimates import estimate_call, tokens_of
 from offbook.nodes.model_config import ModelConfig, check_model_config, keys_needed
 from offbook.nodes.node_type import NodeType
 from offbook.nodes.prices import PriceTable
-from offbook.nodes.providers import Message, ModelAnswer, ModelRequest, ProviderRegistry
+from offbook.nodes.providers import Message, ModelAnswer, ModelRequest, Provider, ProviderRegistry
 from offbook.nodes.text import as_text, unfenced
 from offbook.workflows.errors import Problem
 from offbook.workflows.templates import has_template, references
 from offbook.workflows.types import Sight
 from offbook.workflows.values import JsonObject, JsonValue, Usage
+
+EXPECTED_ANSWER = 1000
+"""Tokens that an answer counts for, until it is there, against a limit of tokens per minute, if none are set."""
 
 _MAY_BE_CHARGED = frozenset({"dropped", "timeout", "idle_timeout"})
 """Failures of a call that the provider had begun to work on; what it refused costs nothing."""
@@ -73,6 +77,13 @@ class LlmNode(NodeType):
             attempt=ctx.attempt,
         )
         meter = _Meter(ctx, config.model, messages)
+        async with ctx.turn(provider.name, key=request.api_key, tokens=meter.expect(config.max_tokens)) as has_waited:
+            if has_waited:
+                request = replace(request, api_key=await self._providers.keys.key_for(ctx.user, provider))
+            answer = await self._call(ctx, provider, request, meter)
+        return _read(ctx, config, answer)
+
+    async def _call(self, ctx: NodeContext, provider: Provider, request: ModelRequest, meter: _Meter) -> ModelAnswer:
         try:
             answer = await provider.complete(request, meter.on_text, meter.on_thought)
         except NodeFailure as failure:
@@ -85,7 +96,7 @@ class LlmNode(NodeType):
             meter.break_off()
             raise
         meter.settle(answer)
-        return _read(ctx, config, answer)
+        return answer
 
     async def close(self) -> None:
         await self._providers.close()
@@ -134,6 +145,10 @@ class _Meter:
         self._model = model
         self._asked = tokens_of(sum(len(each.content) for each in messages))
         self._received = 0
+
+    def expect(self, max_tokens: int | None) -> int:
+        """Return how many tokens the call may take."""
+        return self._asked + (max_tokens or EXPECTED_ANSWER)
 
     def on_text(self, text: str) -> None:
         self._ctx.text(text)

@@ -30,6 +30,8 @@ class NodeType(ABC):
     needs_last_output: bool = False
     needs_user: bool = False
     """Whether it works on somebody's behalf: with their keys, or for their account."""
+    is_call: bool = True
+    """Whether its attempts count as calls for the limits of users: not where it only works on values, or parks."""
     expression_fields: frozenset[str] = frozenset()
     """Config fields that are Jinja expressions, with or without braces."""
     sees: Sight = Sight.EVERYTHING

@@ -42,6 +42,7 @@ class WaitNode(NodeType):
     """Waits for a duration or a time; its output is None."""
 
     name = "wait"
+    is_call = False
     config_model: type[BaseModel] = WaitConfig
 
     def __init__(self, clock: Clock) -> None:
@@ -82,6 +83,7 @@ class ApprovalNode(NodeType):
     """Waits for a signal; its output is the signal's payload."""
 
     name = "approval"
+    is_call = False
     config_model: type[BaseModel] = ApprovalConfig
 
     def __init__(self, clock: Clock) -> None:

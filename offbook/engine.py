@@ -21,6 +21,7 @@ from offbook.actors.directory import ExecutionDirectory
 from offbook.actors.journal import JournalActor
 from offbook.actors.key_check import KeyCheck
 from offbook.actors.keys import KeyOperations
+from offbook.actors.limit_settings import read_limits
 from offbook.actors.loop import Dispatcher, LoopFuture
 from offbook.actors.messages import DrainWorker, RecoverWorker, ServiceCrashed
 from offbook.actors.persistence import PersistenceActor
@@ -166,7 +167,12 @@ class Engine:
         if keys is not None:
             await loop.run_in_executor(read_pool, keys.look)
         runner = NodeRunner(
-            registry, max_calls=settings.max_calls, prices=prices, clock=self._clock, loop_factory=type(loop)
+            registry,
+            limits=read_limits(settings.limits, registry.names()),
+            max_calls=settings.max_calls,
+            prices=prices,
+            clock=self._clock,
+            loop_factory=type(loop),
         )
         runner.start()
         stack.push_async_callback(_in_thread, runner.close)

@@ -58,6 +58,8 @@ class EngineSettings:
     """A file with master keys, one a line, after those of `master_key`."""
     shared_keys: bool = True
     """Whether users without a key of their own use the operator's (OFFBOOK_KEY_<PROVIDER>)."""
+    limits: Path | JsonObject | None = None
+    """How many calls may be made per provider, user and node type: a TOML file, or what would be in one."""
     imports: tuple[str, ...] = ()
     """Modules to import at start, which register functions and node types."""
 
@@ -82,7 +84,7 @@ class EngineSettings:
 def _parse(name: str, variable: str, text: str) -> Any:
     try:
         match name:
-            case "data_dir" | "prices" | "master_key_file":
+            case "data_dir" | "prices" | "master_key_file" | "limits":
                 return Path(text)
             case "shared_keys":
                 return _WORDS[text.strip().lower()]

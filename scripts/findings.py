@@ -36,6 +36,8 @@ class Seen:
     actor: dict[str, Any] | None
     counts: dict[str, Any]
     ready: dict[str, Any]
+    limits: list[dict[str, Any]]
+    """What is in use of each limit of calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +191,35 @@ class Findings:
             path = f"/executions/{status['execution_id']}/signals/{waiting['name']}"
             yield f"it waits for somebody to answer: POST {path}"
             return
+        if waiting["kind"] == "provider" and waiting.get("limit"):
+            yield self._of_limit(waiting)
+            return
         failed = next((step for step in reversed(self._steps) if step["kind"] == "retry"), None)
         if failed and failed["node_id"] == waiting.get("node_id"):
             yield f"it waits for its next attempt at {failed['node_id']}, after {shown(failed['text'])}"
         else:
             yield f"it waits for the time {waiting['until']}"
+
+    def _of_limit(self, waiting: dict[str, Any]) -> str:
+        """Say which limit of calls it waits for, and how that stands."""
+        limit, name = waiting["limit"], shown(waiting["name"])
+        whose = {"user": f"the user {name}", "node_type": f"nodes of type {name}"}.get(
+            limit["kind"], f"the provider {name}"
+        )
+        until = f", until {waiting['until']}" if waiting["until"] else ""
+        if limit["why"] == "retry_after":
+            return f"it waits because {whose} asked for it (Retry-After){until}"
+        found = [
+            each for each in self.seen.limits if (each["kind"], each["name"]) == (limit["kind"], waiting["name"])
+        ]
+        if not found:
+            return f"it waits for a limit of {whose}: {limit['why']} (OFFBOOK_LIMITS){until}"
+        most, in_use = (sum(each[field] or 0 for each in found) for field in (limit["why"], "in_use"))
+        waiters = sum(each["waiting"] for each in found)
+        return (
+            f"it waits for a limit of {whose}: {limit['why']} = {most}, {in_use} calls are under way and "
+            f"{waiters} wait (OFFBOOK_LIMITS){until}"
+        )
 
     def _of_running(self) -> Iterator[str]:
         status, actor, counts = self.seen.status, self.seen.actor, self.seen.counts

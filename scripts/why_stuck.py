@@ -53,7 +53,8 @@ def look(asked: server.Server, execution_id: str, seconds: float) -> Seen:
     actors = asked.get("/actors").body
     actor = next((each for each in actors["actors"] if each.get("execution_id") == first["execution_id"]), None)
     ready = asked.get("/readyz", may_be_unready=True).body
-    return Seen(status.body, status.at, first["revision"], looked, actor, actors.get("counts") or {}, ready)
+    counts, limits = actors.get("counts") or {}, actors.get("limits") or []
+    return Seen(status.body, status.at, first["revision"], looked, actor, counts, ready, limits)
 
 
 def lines(findings: Findings) -> list[str]:

@@ -35,6 +35,11 @@ class AbortCalls:
 
 
 @dataclass(frozen=True, slots=True)
+class WithdrawCalls:
+    """Have the node runner give back every attempt of this execution with which nothing has been done yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class ArmTimer:
     """Send `TimerFired` at this time (seconds since the Unix epoch); replaces the timer before it."""
 
@@ -51,4 +56,6 @@ class SaveCheckpoint:
     """Store the state and the new outputs so that any process can go on from here."""
 
 
-Effect: TypeAlias = StartNode | DecideEdges | ExpandItems | AbortCalls | ArmTimer | SaveOutcome | SaveCheckpoint
+Effect: TypeAlias = (
+    StartNode | DecideEdges | ExpandItems | AbortCalls | WithdrawCalls | ArmTimer | SaveOutcome | SaveCheckpoint
+)

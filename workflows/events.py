@@ -108,9 +108,11 @@ class Telling:
             ]
         events: list[Event] = []
         for node_id, item in places:
-            items = run.works[run.plan.index[node_id]].items
+            node = run.plan.node(node_id)
+            items = run.works[node.index].items
             if items is not None and item < len(items):
-                events.append(("item", {"node_id": node_id, "item": item, **item_entry(run, items[item])}))
+                entry = item_entry(run, node, item, items[item])
+                events.append(("item", {"node_id": node_id, "item": item, **entry}))
         return events
 
 

@@ -84,6 +84,8 @@ class NodeFailed:
     model: str = ""
     reasons: tuple[str, ...] = ()
     """Of each check that the output failed."""
+    begun: bool = True
+    """Whether anything was done in it; not if it was stopped while it waited for its turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,35 @@ class NodeProgressed:
     """(kind, text) in order, kind one of progress, thinking, text."""
     usage: Usage | None = None
     """Tokens of this attempt so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHeld:
+    """Node runner: an attempt waits for a limit, and has done nothing since. Shown, never recorded."""
+
+    node_id: str
+    item: int | None
+    attempt: int
+    epoch: int
+    kind: str
+    """Whose limit it is: `provider`, `user` or `node_type`."""
+    name: str
+    why: str
+    """`concurrency`, `per_minute`, `tokens_per_minute` or `retry_after`."""
+    until: float | None
+    """An estimate; None: nobody knows."""
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeBegan:
+    """Node runner: an attempt that was held goes on."""
+
+    node_id: str
+    item: int | None
+    attempt: int
+    epoch: int
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +251,8 @@ RunMessage: TypeAlias = (
     | NodeFailed
     | NodeParked
     | NodeProgressed
+    | NodeHeld
+    | NodeBegan
     | EdgesDecided
     | ItemsExpanded
     | TimerFired

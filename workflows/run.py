@@ -15,6 +15,7 @@ from offbook.workflows.effects import (
     SaveCheckpoint,
     SaveOutcome,
     StartNode,
+    WithdrawCalls,
 )
 from offbook.workflows.errors import IllegalTransition, NotResumable, StaleMessage
 from offbook.workflows.ledger import NO_ITEM, Entry, EntryKind
@@ -25,8 +26,10 @@ from offbook.workflows.messages import (
     EdgesDecided,
     InterruptRequested,
     ItemsExpanded,
+    NodeBegan,
     NodeFailed,
     NodeFinished,
+    NodeHeld,
     NodeParked,
     NodeProgressed,
     NodeReused,
@@ -160,13 +163,18 @@ class Run(RunState):
 
     def _repeat(self, node: PlanNode, item: int | None, work: Work, effects: list[Effect]) -> None:
         """Start an attempt again that was in flight when its actor or process went away: the same number."""
-        self.receipt = self.receipt or Receipt()
-        self.receipt.repeated_calls += 1
+        began = work.started_at is not None
+        if began:
+            self.receipt = self.receipt or Receipt()
+            self.receipt.repeated_calls += 1
+        else:
+            # It was stopped while it waited for its turn: nothing was done in it.
+            work.started_at = self.now
         work.in_flight = True
         self._in_flight += 1
         work.live_usage = NO_USAGE
         self._touch(node.index, work)
-        self.steps.add(self.now, node.id, item, StepKind.STARTED, "repeated", self.revision)
+        self.steps.add(self.now, node.id, item, StepKind.STARTED, "repeated" if began else "", self.revision)
         effects.append(StartNode(node.id, item, work.attempt))
 
     def _count_transactions(self, message: TakenUp | ResumeRequested) -> None:
@@ -181,6 +189,7 @@ class Run(RunState):
 
     def _finished(self, message: NodeFinished, effects: list[Effect]) -> None:
         node, work = self._in_flight_work(message.node_id, message.item, message.attempt, message.epoch)
+        self._let_go(node, message.item)
         self._land(work, message.usage)
         if self.reuse is not None and self.reuse.had_cost(node.id, message.item):
             self._receipt().repeated_calls += 1
@@ -192,6 +201,7 @@ class Run(RunState):
         kept = self.kept(node.id, message.item)
         if kept is None:
             raise StaleMessage(f"there is nothing to reuse at {node.id}")
+        self._let_go(node, message.item)
         self._land(work, NO_USAGE)
         if self.lost_calls is not None:
             # What was lost with its incarnation would have found the same, and called nothing.
@@ -227,11 +237,12 @@ class Run(RunState):
 
     def _failed(self, message: NodeFailed, effects: list[Effect]) -> None:
         node, work = self._in_flight_work(message.node_id, message.item, message.attempt, message.epoch)
+        self._let_go(node, message.item)
         self._land(work, message.usage)
         self._charge(node, message.item, work, message.usage, message.model)
         error = message.error
         if error.type == "cancelled" and self.stopping is not None:
-            self._aborted(node, message.item, work, message.partial)
+            self._aborted(node, message.item, work, message)
             return
         work.error = error
         if message.partial:
@@ -293,21 +304,25 @@ class Run(RunState):
             self.failure = FailurePoint(error, node.id, item)
         if self.stopping is not ExecutionStatus.CANCELLED:
             self.stopping = ExecutionStatus.FAILED
+            self._withdraw(effects)
         if item is not None:
             self.works[node.index].error = error
 
-    def _aborted(self, node: PlanNode, item: int | None, work: Work, partial: str) -> None:
+    def _aborted(self, node: PlanNode, item: int | None, work: Work, message: NodeFailed) -> None:
         """An attempt ended because this run stops. A cancel ends it; an interrupt repeats it later."""
-        work.partial = partial or work.partial
+        work.partial = message.partial or work.partial
         self._touch(node.index, work)
         if self.stopping is ExecutionStatus.CANCELLED:
             work.status = NodeStatus.CANCELLED
             work.finished_at = self.now
             self.steps.add(self.now, node.id, item, StepKind.CANCELLED, "", self.revision)
+        elif not message.begun:
+            work.started_at = None
         # An interrupted attempt stays `running`, not in flight: the next epoch repeats it under its number.
 
     def _parked(self, message: NodeParked, effects: list[Effect]) -> None:
         node, work = self._in_flight_work(message.node_id, message.item, message.attempt, message.epoch)
+        self._let_go(node, message.item)
         self._land(work, NO_USAGE)
         if message.kind == "signal" and message.name in self.signals:
             # It was sent, and accepted, before a crash put this node back.
@@ -327,6 +342,19 @@ class Run(RunState):
             work.live_usage = message.usage
         for kind, text in message.entries:
             self.steps.stream(self.now, node.id, message.item, _ENTRY_KINDS[kind], text, self.revision)
+        self._touch(node.index, work)
+
+    def _held_back(self, message: NodeHeld, effects: list[Effect]) -> None:
+        node, work = self._in_flight_work(message.node_id, message.item, message.attempt, message.epoch)
+        if self._held is None:
+            self._held = {}
+        self._held[node.index, message.item] = message
+        self._touch(node.index, work)
+
+    def _began(self, message: NodeBegan, effects: list[Effect]) -> None:
+        node, work = self._in_flight_work(message.node_id, message.item, message.attempt, message.epoch)
+        if self._held:
+            self._held.pop((node.index, message.item), None)
         self._touch(node.index, work)
 
     def _edges_decided(self, message: EdgesDecided, effects: list[Effect]) -> None:
@@ -412,13 +440,16 @@ class Run(RunState):
             raise IllegalTransition(self.execution_id, self.status, "a pause")
         if self.stopping in (None, ExecutionStatus.INTERRUPTED):
             self.stopping = ExecutionStatus.PAUSED
+            self._withdraw(effects)
 
     def _interrupt_requested(self, message: InterruptRequested, effects: list[Effect]) -> None:
         if self.status.at_rest:
             raise IllegalTransition(self.execution_id, self.status, "an interrupt")
         if self.stopping is None:
             self.stopping = ExecutionStatus.INTERRUPTED
-        if self._in_flight and message.abort:
+        if not message.abort:
+            self._withdraw(effects)
+        elif self._in_flight:
             effects.append(AbortCalls())
 
     def check_regenerations(self) -> None:
@@ -529,6 +560,8 @@ class Run(RunState):
         NodeFailed: _failed,
         NodeParked: _parked,
         NodeProgressed: _progressed,
+        NodeHeld: _held_back,
+        NodeBegan: _began,
         EdgesDecided: _edges_decided,
         ItemsExpanded: _items_expanded,
         TimerFired: _timer_fired,
@@ -551,6 +584,12 @@ class Run(RunState):
                     self.lost_calls.setdefault((node.index, item), []).append((each.attempt, epoch))
                 each.in_flight = False
         self._in_flight = 0
+        self._held = None
+
+    def _withdraw(self, effects: list[Effect]) -> None:
+        """Nothing new starts: what is in flight and only waits for its turn ends now; the rest finishes."""
+        if self._in_flight:
+            effects.append(WithdrawCalls())
 
     def _charge(self, node: PlanNode, item: int | None, work: Work, usage: Usage, model: str) -> None:
         """Owe the ledger what an attempt used, and as much for each call there that was lost before it."""
@@ -603,13 +642,16 @@ class Run(RunState):
         if self.stopping is not None:
             if not self._in_flight:
                 self._come_to_rest(self.stopping, effects)
+            else:
+                self.status = ExecutionStatus.RUNNING
             return
         if not self._unsettled:
             self.status = ExecutionStatus.COMPLETED
             self.finished_at = self.now
             effects.append(SaveOutcome())
             return
-        idle = not self._in_flight and bool(self._waiting)
+        held = len(self._held) if self._held else 0
+        idle = self._in_flight == held and bool(self._waiting or held)
         self.status = ExecutionStatus.WAITING if idle else ExecutionStatus.RUNNING
         if self._waiting:
             self._arm(effects)
@@ -758,6 +800,11 @@ class Run(RunState):
         work.status = NodeStatus.WAITING
         self._waiting[index, item] = work
         self._touch(index, work)
+
+    def _let_go(self, node: PlanNode, item: int | None) -> None:
+        """An attempt ended: whatever it waited for, it does no more."""
+        if self._held:
+            self._held.pop((node.index, item), None)
 
     def _land(self, work: Work, usage: Usage) -> None:
         work.in_flight = False

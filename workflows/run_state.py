@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from offbook.workflows.ledger import Entry
+from offbook.workflows.messages import NodeHeld
 from offbook.workflows.money import CURRENCY, cost_json
 from offbook.workflows.plan import Plan, PlanNode
 from offbook.workflows.reuse import Kept, Place, Reuse
@@ -98,6 +99,7 @@ class RunState:
 
     __slots__ = (
         "_content_done",
+        "_held",
         "_in_flight",
         "_missing",
         "_next_timer",
@@ -177,6 +179,8 @@ class RunState:
         """What attempts used and no save has brought into the ledger yet."""
         self.lost_calls: dict[tuple[int, int | None], list[tuple[int, int]]] | None = None
         """(attempt, epoch) of what was in flight when its incarnation went away, by node and item."""
+        self._held: dict[tuple[int, int | None], NodeHeld] | None = None
+        """Attempts in flight that wait for a limit, if any ever did."""
         self.works = [Work() for _ in plan.nodes]
         self.outputs: dict[str, JsonValue] = {}
         self.checked: dict[tuple[int, int | None], Checked] | None = None
@@ -256,8 +260,25 @@ class RunState:
         return [
             node.id
             for node, work in zip(self.plan.nodes, self.works, strict=True)
-            if work.status is NodeStatus.RUNNING
+            if work.status is NodeStatus.RUNNING and not (self._held and self.is_held(node.index))
         ]
+
+    @property
+    def held(self) -> list[tuple[PlanNode, int | None, NodeHeld]]:
+        """Attempts in flight that wait for a limit, in the order in which they came to."""
+        return [(self.plan.nodes[index], item, held) for (index, item), held in (self._held or {}).items()]
+
+    def is_held(self, index: int, item: int | None = None) -> bool:
+        """Whether an item, or all that a node has in flight, waits for a limit."""
+        held = self._held
+        if not held:
+            return False
+        if item is not None:
+            return (index, item) in held
+        works = self.each_of(index)
+        return any((index, place) in held for place, _ in works) and all(
+            (index, place) in held for place, each in works if each.in_flight
+        )
 
     @property
     def waiting(self) -> list[tuple[PlanNode, int | None, Work]]:

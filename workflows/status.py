@@ -94,19 +94,36 @@ def status_payload(run: RunState, context: StatusContext, since: int | None = No
 
 
 def waiting_detail(run: RunState) -> JsonObject | None:
-    """Say what the execution waits for: a person before a time, the earliest time first."""
+    """Say what the execution waits for: a person before a time, the earliest time first, then what has none."""
     best: tuple[int, float, JsonObject] | None = None
-    for node, _, work in run.waiting:
-        kind = work.park.kind if work.park and work.retry_at is None else "timer"
-        name = work.park.name if work.park and work.retry_at is None else node.id
+    for node, item, work in run.waiting:
+        kind, name, why = _waits_for(node, work)
         due = work.due
         order = (0 if kind == "signal" else 1, due if due is not None else float("inf"))
         if best is None or order < best[:2]:
             detail: JsonObject = {"kind": kind, "name": name, "until": format_time(due), "node_id": node.id}
+            if kind == "provider":
+                detail |= {"item": item, "limit": {"kind": "provider", "why": why}}
             if kind == "signal" and work.park is not None:
                 detail["form"] = work.park.form
             best = (*order, detail)
+    for node, item, held in run.held:
+        order = (1, held.until if held.until is not None else float("inf"))
+        if best is None or order < best[:2]:
+            detail = {"kind": "provider", "name": held.name, "until": format_time(held.until), "node_id": node.id}
+            detail |= {"item": item, "limit": {"kind": held.kind, "why": held.why}}
+            best = (*order, detail)
     return best[2] if best else None
+
+
+def _waits_for(node: PlanNode, work: Work) -> tuple[str, str, str]:
+    """Return kind and name of what a waiting node or item waits for, and why."""
+    if work.retry_at is not None:
+        error = work.error
+        if error is not None and error.provider:
+            return "provider", error.provider, "retry_after"
+        return "timer", node.id, ""
+    return (work.park.kind, work.park.name, "") if work.park else ("timer", node.id, "")
 
 
 def output_entry(url: str, value: JsonValue) -> JsonObject:
@@ -140,7 +157,7 @@ def _node_result(run: RunState, node: PlanNode, work: Work, status: ExecutionSta
     if not work.revision:
         return UNTOUCHED
     entry: JsonObject = {
-        "status": _shown(work.status, status),
+        "status": _shown(work.status, status, held=run.is_held(node.index)),
         "attempt": work.attempt,
         "started_at": format_time(work.started_at),
         "finished_at": format_time(work.finished_at),
@@ -174,11 +191,11 @@ def _node_result(run: RunState, node: PlanNode, work: Work, status: ExecutionSta
     return entry
 
 
-def item_entry(run: RunState, work: Work) -> JsonObject:
+def item_entry(run: RunState, node: PlanNode, item: int, work: Work) -> JsonObject:
     """Describe an item of a foreach, without its output."""
     usage = work.total_usage
     return {
-        "status": _shown(work.status, run.status),
+        "status": _shown(work.status, run.status, held=run.is_held(node.index, item)),
         "attempt": work.attempt,
         "started_at": format_time(work.started_at),
         "finished_at": format_time(work.finished_at),
@@ -196,11 +213,11 @@ def _check_failures(run: RunState, node: PlanNode) -> list[JsonValue]:
     ]
 
 
-def _shown(work: NodeStatus, status: ExecutionStatus) -> str:
+def _shown(work: NodeStatus, status: ExecutionStatus, *, held: bool) -> str:
     """Nothing runs in an execution that is at rest: what was on its way is pending again."""
     if work is NodeStatus.RUNNING and status.at_rest:
         return NodeStatus.PENDING.value
-    return work.value
+    return NodeStatus.WAITING.value if held else work.value
 
 
 def step_entry(step: Step) -> JsonObject:

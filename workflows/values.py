@@ -87,13 +87,18 @@ class NodeError:
     retry_after: float | None = None
     """Seconds the provider asked to wait before the next attempt."""
     hint: str = ""
+    provider: str = ""
+    """Whose `retry_after` it is, if a provider's."""
 
     def to_json(self) -> JsonObject:
-        return {"type": self.type, "message": self.message, "hint": self.hint}
+        shown: JsonObject = {"type": self.type, "message": self.message, "hint": self.hint}
+        if self.provider:
+            shown["provider"] = self.provider
+        return shown
 
     @classmethod
     def from_json(cls, data: JsonObject) -> NodeError:
-        return cls(data["type"], data["message"], hint=data.get("hint", ""))
+        return cls(data["type"], data["message"], hint=data.get("hint", ""), provider=data.get("provider", ""))
 
 
 def format_time(seconds: float | None) -> str | None:

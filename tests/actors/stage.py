@@ -20,8 +20,10 @@ from offbook.workflows.document import Workflow
 from offbook.workflows.messages import (
     EdgesDecided,
     ItemsExpanded,
+    NodeBegan,
     NodeFailed,
     NodeFinished,
+    NodeHeld,
     NodeParked,
     NodeProgressed,
     RunMessage,
@@ -58,7 +60,7 @@ class Heard:
             message = self._waiting.get(timeout=LIMIT_SECONDS)
             if isinstance(message, kind):
                 return message
-            assert isinstance(message, NodeProgressed), message
+            assert isinstance(message, NodeProgressed | NodeHeld | NodeBegan), message
 
     @property
     def ends(self) -> list[End]:
@@ -146,13 +148,14 @@ class Stage:
         epoch: int = 1,
         item: int | None = None,
         inputs: JsonObject | None = None,
+        user: ExecutionUser = ADA,
     ) -> Heard:
         """Submit an attempt at a node, or at an item of a foreach that does the same."""
         body: JsonObject = {"type": type_name, "config": config, "timeout": timeout or {}, "checks": list(checks)}
         node: JsonObject = {"id": "node", **body}
         if item is not None:
             node = {"id": "node", "type": "foreach", "config": {"count": 10, "do": body}}
-        scope = self.scope([node], inputs=inputs, item=item)
+        scope = self.scope([node], inputs=inputs, item=item, user=user)
         heard = Heard()
         self.runner.submit(NodeTask(execution_id, epoch, item, number, scope, heard.hear))
         return heard
@@ -178,10 +181,11 @@ class Stage:
         inputs: JsonObject | None = None,
         outputs: JsonObject | None = None,
         item: int | None = None,
+        user: ExecutionUser = ADA,
     ) -> Scope:
         """Return what the last of some nodes may see."""
         plan = compile_plan(Workflow.model_validate({"name": "stage", "nodes": nodes}), self.registry)
-        return Scope(plan, plan.nodes[-1], inputs or {}, outputs or {}, ADA, item=item, index=item)
+        return Scope(plan, plan.nodes[-1], inputs or {}, outputs or {}, user, item=item, index=item)
 
     def on_loop(self, function: Callable[[], None]) -> None:
         """Have the runner's loop call a function, and return when it has: all before it is done then."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,9 @@ class HeardSink:
 
     async def call_plain(self, function: object, *args: object, **kwargs: object) -> None:
         raise AssertionError("nothing here calls plain functions")
+
+    def turn(self, provider: str, key: str | None, tokens: int) -> AbstractAsyncContextManager[bool]:
+        raise AssertionError("nothing here calls a provider")
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from offbook.nodes.context import NodeContext
@@ -26,6 +27,7 @@ class RecordingSink:
         self.usages: list[Usage] = []
         self.models: list[str] = []
         self.plain_calls = 0
+        self.turns: list[tuple[str, str | None, int]] = []
 
     def report(self, kind: str, text: str) -> None:
         self.reports.append((kind, text))
@@ -40,6 +42,11 @@ class RecordingSink:
     async def call_plain(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self.plain_calls += 1
         return await asyncio.to_thread(function, *args, **kwargs)
+
+    @asynccontextmanager
+    async def turn(self, provider: str, key: str | None, tokens: int) -> AsyncIterator[bool]:
+        self.turns.append((provider, key, tokens))
+        yield False
 
     @property
     def text(self) -> str:

@@ -6,7 +6,7 @@ import json
 import re
 
 from tests.scenarios.conftest import Open
-from tests.scenarios.documents import approval, book, wait, workflow
+from tests.scenarios.documents import approval, book, llm, wait, workflow
 from tests.scenarios.fake_model import FINE, Asked, FakeModel, Reply
 from tests.scenarios.unreachable_store import UnreachableStore
 from tests.scenarios.worker import NOBODY, Worker
@@ -131,6 +131,34 @@ async def test_calls_that_are_queued_are_told(opened: Open, model: FakeModel) ->
     second = await worker.start(book())
     await worker.until(second, lambda payload: payload["progress"]["current"] == ["outline"])
     assert any("1 are in flight, 1 queued" in line for line in (await asked_why(worker, second)).lines)
+
+
+async def test_execution_that_waits_for_a_limit_says_for_which(opened: Open, model: FakeModel) -> None:
+    worker = await opened(providers=model.providers, limits={"provider": {"fake": {"concurrency": 1}}})
+    model.reply = lambda asked: Reply(hangs=True)
+    await worker.start(book())
+    await model.until(lambda: model.under_way == 1)
+    second = await worker.start(book())
+    await worker.until_status(second, "waiting")
+    ended = await asked_why(worker, second)
+    assert ended.facts["waits for"] == "provider fake, in node outline"
+    assert ended.lines[-1] == (
+        "it waits for a limit of the provider fake: "
+        "concurrency = 1, 1 calls are under way and 1 wait (OFFBOOK_LIMITS)"
+    )
+
+
+async def test_execution_that_waits_because_its_provider_asked_for_it_says_until_when(
+    opened: Open, model: FakeModel
+) -> None:
+    worker = await opened(providers=model.providers)
+    model.reply = lambda asked: Reply(status=429, error="slow down", headers={"Retry-After": "60"})
+    execution_id = await worker.start(workflow(llm("a", "a", model="fake/writer", retry={"attempts": 2})))
+    waiting = (await worker.until_status(execution_id, "waiting"))["waiting"]
+    ended = await asked_why(worker, execution_id)
+    assert ended.lines[-1] == (
+        f"it waits because the provider fake asked for it (Retry-After), until {waiting['until']}"
+    )
 
 
 async def test_failed_execution_says_where_and_how_it_goes_on(opened: Open, model: FakeModel) -> None:

@@ -179,6 +179,10 @@ class Auditor:
             for need in node.needs:
                 self._check_on_disk(task, seen, seen.story.plan.nodes[need].id)
 
+    def withdrawn(self, task: NodeTask) -> None:
+        """It was stopped while it waited for a limit: nobody was called."""
+        self.seen[task.execution_id].called.discard(_charged(task.scope.node.id, task.item, task.attempt, task.epoch))
+
     def reused(self, task: NodeTask) -> None:
         """A fork keeps what its parent had."""
         self.reuses += 1
@@ -224,6 +228,8 @@ class Auditor:
             raise PromiseBroken(f"4: {payload['execution_id']}: revision {revision} was shown after {last_revision}")
         if epoch == last_epoch and percent < last_percent:
             raise PromiseBroken(f"4: {payload['execution_id']}: {percent} % was shown after {last_percent} %")
+        if (payload["status"] == ExecutionStatus.WAITING) != (payload["waiting"] is not None):
+            raise PromiseBroken(f"4: {payload['execution_id']}: {payload['status']}, for {payload['waiting']}")
         if revision >> 32 != epoch:
             raise PromiseBroken(f"4: {payload['execution_id']}: revision {revision} is not of epoch {epoch}")
         seen.last = (epoch, revision, percent)

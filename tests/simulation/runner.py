@@ -8,8 +8,10 @@ from typing import Any
 from offbook.actors.calls import NodeTask
 from offbook.actors.decisions import DecideTask, ExpandTask, decide, expand
 from offbook.workflows.messages import (
+    NodeBegan,
     NodeFailed,
     NodeFinished,
+    NodeHeld,
     NodeParked,
     NodeProgressed,
     NodeReused,
@@ -33,6 +35,8 @@ class SimRunner:
         self._stories = stories
         self._calls: dict[str, list[tuple[NodeTask, Handle]]] = {}
         self._calls_made = 0
+        self._held: set[int] = set()
+        """Attempts that wait for a limit, by the identity of their task."""
 
     def submit(self, task: NodeTask | DecideTask | ExpandTask) -> None:
         self._faults.effect("start")
@@ -50,7 +54,10 @@ class SimRunner:
             self._auditor.started(task, self._loop.now)
             if self._loop.chance.random() < 0.3:
                 self._loop.call_later(delay / 2, self._progress, task)
-            handle = self._loop.call_later(delay, self._end, task)
+            if self._loop.chance.random() < 0.2:
+                handle = self._loop.call_later(delay / 4, self._hold, task)
+            else:
+                handle = self._loop.call_later(delay, self._end, task)
             self._calls.setdefault(task.execution_id, []).append((task, handle))
 
     def _is_kept(self, task: NodeTask) -> bool:
@@ -61,10 +68,23 @@ class SimRunner:
         self._faults.effect("abort")
         for task, handle in self._calls.pop(execution_id, []):
             handle.cancel()
+            self._held.discard(id(task))
             if not silently:
                 # Mostly at once; what does not heed its cancellation is given up after a while.
                 slow = self._loop.chance.random() < 0.3
                 self._loop.call_later(self._loop.chance.random() * (2.0 if slow else 0.1), self._aborted, task)
+
+    def withdraw(self, execution_id: str) -> None:
+        self._faults.effect("withdraw")
+        for task in [each for each, _ in self._calls.get(execution_id, ()) if id(each) in self._held]:
+            self._forget(task).cancel()
+            self._auditor.withdrawn(task)
+            error = NodeError("cancelled", "the attempt was cancelled")
+            task.reply(
+                NodeFailed(
+                    task.scope.node.id, task.item, task.attempt, task.epoch, error, self._loop.now, begun=False
+                )
+            )
 
     def figures(self) -> dict[str, int]:
         return {"live_calls": sum(len(calls) for calls in self._calls.values()), "queued_calls": 0, "abandoned": 0}
@@ -77,6 +97,31 @@ class SimRunner:
             task.reply(
                 NodeProgressed(task.scope.node.id, task.item, task.attempt, task.epoch, self._loop.now, fraction=0.5)
             )
+
+    def _hold(self, task: NodeTask) -> None:
+        """It has to wait for a limit, and tells so; then it begins after all."""
+        self._forget(task)
+        self._held.add(id(task))
+        place = (task.scope.node.id, task.item, task.attempt, task.epoch)
+        now, chance = self._loop.now, self._loop.chance
+        until = now + chance.random() if chance.random() < 0.5 else None
+        task.reply(NodeHeld(*place, chance.choice(("provider", "user")), "scripted", "per_minute", until, now))
+        handle = self._loop.call_later(chance.expovariate(0.5), self._begin, task)
+        self._calls.setdefault(task.execution_id, []).append((task, handle))
+
+    def _begin(self, task: NodeTask) -> None:
+        self._forget(task)
+        now = self._loop.now
+        task.reply(NodeBegan(task.scope.node.id, task.item, task.attempt, task.epoch, now))
+        handle = self._loop.call_later(self._loop.chance.expovariate(2.0), self._end, task)
+        self._calls.setdefault(task.execution_id, []).append((task, handle))
+
+    def _forget(self, task: NodeTask) -> Handle:
+        self._held.discard(id(task))
+        calls = self._calls.get(task.execution_id, [])
+        handle = next(handle for each, handle in calls if each is task)
+        self._calls[task.execution_id] = [each for each in calls if each[0] is not task]
+        return handle
 
     def _aborted(self, task: NodeTask) -> None:
         error = NodeError("cancelled", "the attempt was cancelled")

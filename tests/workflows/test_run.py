@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from offbook.workflows.effects import AbortCalls, ArmTimer, DecideEdges, SaveCheckpoint, SaveOutcome
+from offbook.workflows.effects import (
+    AbortCalls,
+    ArmTimer,
+    DecideEdges,
+    SaveCheckpoint,
+    SaveOutcome,
+    WithdrawCalls,
+)
 from offbook.workflows.errors import IllegalTransition, NotResumable, StaleMessage
 from offbook.workflows.messages import (
     CancelRequested,
@@ -155,7 +162,7 @@ def test_error_that_is_not_retryable_is_not_tried_again() -> None:
 
 def test_failure_lets_calls_in_flight_finish_and_starts_nothing_new() -> None:
     drive = Drive(workflow({"id": "a"}, {"id": "b"}, {"id": "c", "needs": ["b"]}))
-    assert drive.fail("a") == []
+    assert drive.fail("a") == [WithdrawCalls()]
     assert drive.status() is ExecutionStatus.RUNNING
     assert drive.finish("b") == [SaveCheckpoint()]
     assert drive.status() is ExecutionStatus.FAILED
@@ -266,7 +273,7 @@ def test_queued_execution_can_be_cancelled() -> None:
 
 def test_pain_32_pause_lets_calls_finish_and_resume_goes_on() -> None:
     drive = line("a", "b")
-    assert drive.apply(PauseRequested(drive.now)) == []
+    assert drive.apply(PauseRequested(drive.now)) == [WithdrawCalls()]
     assert drive.finish("a") == [SaveCheckpoint()]
     assert drive.status() is ExecutionStatus.PAUSED
     drive.apply(ResumeRequested(2, drive.now))

@@ -1,0 +1,104 @@
+"""What the node runner tells an execution of one of its calls. Tells nothing itself."""
+
+from __future__ import annotations
+
+from offbook.actors.calls import Call
+from offbook.actors.outcomes import as_json, as_stored_reasons, as_stored_text
+from offbook.nodes.context import Park
+from offbook.workflows.messages import NodeBegan, NodeFailed, NodeFinished, NodeHeld, NodeParked, NodeProgressed
+from offbook.workflows.values import JsonValue, NodeError
+
+
+def finished(call: Call, output: JsonValue, at: float) -> NodeFinished:
+    task = call.task
+    return NodeFinished(task.scope.node.id, task.item, task.attempt, task.epoch, output, call.tokens, at, call.model)
+
+
+def failed(
+    call: Call, error: NodeError, partial: str, reasons: tuple[str, ...], at: float, jitter: float, *, begun: bool
+) -> NodeFailed:
+    """`error` is fit to be stored; `begun`: whether anything was done in the attempt."""
+    task = call.task
+    return NodeFailed(
+        node_id=task.scope.node.id,
+        item=task.item,
+        attempt=task.attempt,
+        epoch=task.epoch,
+        error=error,
+        at=at,
+        usage=call.tokens,
+        partial=as_stored_text(partial) or call.partial,
+        jitter=jitter,
+        model=call.model,
+        reasons=as_stored_reasons(reasons) if reasons else (),
+        begun=begun,
+    )
+
+
+def parked(call: Call, park: Park, at: float) -> NodeParked:
+    """NodeFailure if what it parks with is not JSON."""
+    task = call.task
+    node_id = task.scope.node.id
+    return NodeParked(
+        node_id=node_id,
+        item=task.item,
+        attempt=task.attempt,
+        epoch=task.epoch,
+        kind=park.kind,
+        name=park.name or node_id,
+        until=park.until,
+        form=as_json(park.form),
+        default=as_json(park.default),
+        has_default=park.has_default,
+        at=at,
+    )
+
+
+def progressed(call: Call, at: float) -> NodeProgressed | None:
+    """Take what a call has reported since the last time; None if it has not."""
+    entries, fraction = call.take_reports()
+    if not entries and fraction is None:
+        return None
+    task = call.task
+    return NodeProgressed(
+        node_id=task.scope.node.id,
+        item=task.item,
+        attempt=task.attempt,
+        epoch=task.epoch,
+        at=at,
+        fraction=fraction,
+        entries=entries,
+        usage=call.tokens,
+    )
+
+
+def held(call: Call, now: float, at: float) -> NodeHeld | None:
+    """Say what a call waits for, if that is news; `now` by the clock of its limiters, `at` by everybody's."""
+    passage = call.passage
+    standing = passage.standing() if passage is not None else None
+    if passage is None or standing is None or standing == passage.told:
+        return None
+    passage.told = standing
+    task = call.task
+    until = None if standing.until is None else at + max(0.0, standing.until - now)
+    return NodeHeld(
+        node_id=task.scope.node.id,
+        item=task.item,
+        attempt=task.attempt,
+        epoch=task.epoch,
+        kind=standing.kind,
+        name=standing.name,
+        why=standing.why,
+        until=until,
+        at=at,
+    )
+
+
+def began(call: Call, at: float) -> NodeBegan | None:
+    """Say that a call waits no more, if it was told that it does."""
+    passage = call.passage
+    if passage is None or passage.told is None:
+        return None
+    passage.told = None
+    task = call.task
+    return NodeBegan(task.scope.node.id, task.item, task.attempt, task.epoch, at)
