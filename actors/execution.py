@@ -11,6 +11,7 @@ import orjson
 from loguru import logger
 from pykka import ActorDeadError
 
+from offbook.actors.account_messages import AccountLost, CallAllowed, CallHeldBack
 from offbook.actors.calls import NodeTask
 from offbook.actors.decisions import DecideTask, ExpandTask
 from offbook.actors.loop import LoopActor, LoopFuture
@@ -36,6 +37,7 @@ from offbook.actors.messages import (
     RecordConfirmed,
     ResumeExecution,
     RetireExecution,
+    SetBudget,
     SignalExecution,
     StatusAnswer,
     StatusChanged,
@@ -48,6 +50,7 @@ from offbook.actors.messages import (
     WriteFailed,
 )
 from offbook.actors.publisher import Publisher
+from offbook.actors.purse import Purse, make_purse
 from offbook.actors.recorder import STARTS, Recorder
 from offbook.actors.surroundings import Surroundings
 from offbook.persistence.group_journal import JournalGauge
@@ -78,6 +81,9 @@ from offbook.workflows.errors import (
 )
 from offbook.workflows.inputs import check_payload
 from offbook.workflows.messages import (
+    BudgetFreed,
+    BudgetSet,
+    BudgetWarned,
     CancelRequested,
     CrashedForGood,
     CutOff,
@@ -105,6 +111,8 @@ from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.status import StatusContext, status_payload
 from offbook.workflows.values import NodeError
 
+LATE_SECONDS = 0.02
+"""Between two looks at whether the journal has caught up, before a call begins that its account has allowed."""
 VEIL_SECONDS = 0.05
 """Between two looks at whether what would be shown is on disk."""
 
@@ -148,6 +156,8 @@ class ExecutionActor(LoopActor):
         self._veiled: list[tuple[int | None, LoopFuture]] = []
         """Who asked for the status before what it would show was on disk."""
         self._recorder = Recorder(run, around, self.actor_ref, gauge)
+        self._purse: Purse | None = None
+        """What it asks its user's account; None while no budget is about it."""
         self._last_save = 0
         """Which save has the state as it is now; those before it do not make it stored."""
 
@@ -166,8 +176,12 @@ class ExecutionActor(LoopActor):
                 | EdgesDecided()
                 | ItemsExpanded()
                 | TimerFired()
+                | BudgetFreed()
+                | BudgetWarned()
             ):
                 return self._happened(message)
+            case CallAllowed() | CallHeldBack() | AccountLost():
+                return self._answered_by_account(message)
             case RecordConfirmed():
                 return self._confirmed(message)
             case WriteDone():
@@ -198,6 +212,8 @@ class ExecutionActor(LoopActor):
                 return self._command("pause", PauseRequested(self._around.clock()))
             case SignalExecution():
                 return self._signal(message)
+            case SetBudget():
+                return self._set_budget(message)
             case InterruptExecution():
                 return self._interrupt(message)
             case TakeUpExecution():
@@ -217,6 +233,7 @@ class ExecutionActor(LoopActor):
                 | PauseRequested()
                 | InterruptRequested()
                 | ResumeRequested()
+                | BudgetSet()
                 | CrashedForGood()
             ):
                 return self._apply(message)
@@ -276,6 +293,9 @@ class ExecutionActor(LoopActor):
         run = self._run
         effects = run.apply(message)
         self._changed()
+        if self._purse is not None or (run.unsettled is not None and self._purse_if_watched() is not None):
+            assert self._purse is not None
+            self._purse.note(message)
         hold = self._recorder.record(message)
         for effect in effects:
             if hold and isinstance(effect, STARTS):
@@ -301,17 +321,10 @@ class ExecutionActor(LoopActor):
         around, run = self._around, self._run
         match effect:
             case StartNode():
-                around.runner.submit(
-                    NodeTask(
-                        execution_id=run.execution_id,
-                        epoch=run.epoch,
-                        item=effect.item,
-                        attempt=effect.attempt,
-                        scope=run.scope(effect.node_id, effect.item),
-                        reply=self._hear,
-                        reuse=run.reuse,
-                    )
-                )
+                if run.plan.node(effect.node_id).estimate is not None and (purse := self._purse_if_watched()):
+                    purse.ask(effect)
+                else:
+                    self._start_node(effect)
             case SaveOutcome() | SaveCheckpoint():
                 self._save()
             case DecideEdges():
@@ -328,6 +341,47 @@ class ExecutionActor(LoopActor):
                 self._arm(effect.due)
             case _:
                 assert_never(effect)
+
+    def _start_node(self, effect: StartNode) -> None:
+        run = self._run
+        self._around.runner.submit(
+            NodeTask(
+                execution_id=run.execution_id,
+                epoch=run.epoch,
+                item=effect.item,
+                attempt=effect.attempt,
+                scope=run.scope(effect.node_id, effect.item),
+                reply=self._hear,
+                reuse=run.reuse,
+            )
+        )
+
+    def _purse_if_watched(self) -> Purse | None:
+        if self._purse is None:
+            self._purse = make_purse(self._run, self._around, self.actor_ref)
+        return self._purse
+
+    def _answered_by_account(self, message: CallAllowed | CallHeldBack | AccountLost) -> None:
+        purse = self._purse
+        if purse is None:
+            return
+        match message:
+            case CallAllowed() if self._recorder.is_late:
+                self._around.loop.call_later(LATE_SECONDS, self._hear_again, message)
+            case CallAllowed():
+                if (effect := purse.allowed(message)) is not None:
+                    self._start_node(effect)
+            case CallHeldBack():
+                if (parked := purse.held_back(message, self._around.clock())) is not None:
+                    self._happened(parked)
+            case AccountLost():
+                purse.ask_again()
+                if any(work.is_held_back for _, _, work in self._run.waiting):
+                    self._happened(BudgetFreed(self._around.clock()))
+
+    def _hear_again(self, message: CallAllowed) -> None:
+        if self.actor_ref.is_alive():
+            self.actor_ref.tell(message)
 
     def _hear(self, message: RunMessage) -> None:
         """Take a reply of the node runner, on its thread; nobody hears what comes after the end."""
@@ -378,7 +432,8 @@ class ExecutionActor(LoopActor):
     def _drop_held(self) -> None:
         """What has not started is as good as aborted; what only evaluates goes on."""
         run = self._run
-        for effect in self._recorder.take_held():
+        asked = self._purse.take_asked() if self._purse is not None else []
+        for effect in [*self._recorder.take_held(), *asked]:
             if isinstance(effect, StartNode):
                 error = NodeError("cancelled", "the attempt was cancelled before it began")
                 now = self._around.clock()
@@ -419,6 +474,9 @@ class ExecutionActor(LoopActor):
                     self._recorder.stored(message.write.state["journal_seq"])
                 if message.result.applied and epoch == self._run.epoch and message.write.save == self._last_save:
                     self._saved = True
+                    if (purse := self._purse_if_watched()) is not None:
+                        purse.leave()
+                        self._purse = None
                     self._run.revision = max(self._run.revision, message.write.state["revision"])
                     self._changed()
                     self._resolve_changes(everything=True)
@@ -652,6 +710,14 @@ class ExecutionActor(LoopActor):
         if fault is not None:
             raise StorageUnavailable(f"the journal cannot be written: {fault}")
         self._apply(SignalReceived(message.name, message.payload, self._around.clock()))
+        return self._recorder.when_recorded()
+
+    def _set_budget(self, message: SetBudget) -> LoopFuture:
+        run = self._run
+        if run.status.at_rest or self._pending is not None:
+            advice = "resume it: what waits for a budget goes on when there is one"
+            raise CommandRefused(run.execution_id, "change its budget", run.status, advice)
+        self._apply(BudgetSet(message.budget, self._around.clock()))
         return self._recorder.when_recorded()
 
     def _interrupt(self, message: InterruptExecution) -> None:

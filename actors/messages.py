@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from offbook.actors.account_messages import AccountLost, CallAllowed, CallHeldBack
 from offbook.persistence.group_journal import JournalGauge
+from offbook.workflows.budgets import Budget
 from offbook.workflows.caller import OPERATOR, Caller
 from offbook.workflows.messages import RunMessage
 from offbook.workflows.records import ExecutionFilter, InsertExecution, PutWorkflow, Write, WriteResult
@@ -138,6 +140,14 @@ class SignalExecution:
 
 
 @dataclass(frozen=True, slots=True)
+class SetBudget:
+    """Operator to an execution: asked, answers None once accepted: this it may spend from now on."""
+
+    execution_id: str
+    budget: Budget | None
+
+
+@dataclass(frozen=True, slots=True)
 class InterruptExecution:
     """Supervisor to an execution: the worker goes away; come to rest and save."""
 
@@ -194,7 +204,7 @@ class WriteFailed:
     error: Exception
 
 
-Command: TypeAlias = ResumeExecution | CancelExecution | PauseExecution | SignalExecution
+Command: TypeAlias = ResumeExecution | CancelExecution | PauseExecution | SignalExecution | SetBudget
 
 ExecutionMessage: TypeAlias = (
     RunMessage
@@ -214,6 +224,9 @@ ExecutionMessage: TypeAlias = (
     | RetireExecution
     | CutOffExecution
     | RecordConfirmed
+    | CallAllowed
+    | CallHeldBack
+    | AccountLost
     | WriteDone
     | WriteFailed
 )

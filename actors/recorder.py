@@ -13,6 +13,7 @@ from offbook.persistence.group_journal import JournalGauge
 from offbook.workflows.effects import DecideEdges, Effect, ExpandItems, StartNode
 from offbook.workflows.message_codec import COMMANDS
 from offbook.workflows.messages import (
+    BudgetSet,
     CancelRequested,
     NodeBegan,
     NodeHeld,
@@ -39,7 +40,7 @@ _ONLY_SHOWN = frozenset({NodeProgressed, NodeHeld, NodeBegan})
 """Messages that are not recorded: nothing that is kept follows from them."""
 _OPENINGS = (Recovered, TakenUp, ResumeRequested)
 """Messages that may open an epoch."""
-_ANSWERED = (SignalReceived, CancelRequested, PauseRequested, ResumeRequested)
+_ANSWERED = (SignalReceived, CancelRequested, PauseRequested, ResumeRequested, BudgetSet)
 """Messages whose sender is answered once they are on disk."""
 
 
@@ -118,6 +119,15 @@ class Recorder:
             return True
         self._veil = 0
         return False
+
+    @property
+    def is_late(self) -> bool:
+        """Whether nothing may start now, though what led to it did not have to wait, or has waited."""
+        gauge, run = self._gauge, self._run
+        if gauge is None or run.durability != Durability.ASYNC or gauge.lost or self._around.journal_fault():
+            return False
+        behind = gauge.appended - max(gauge.confirmed, gauge.saved)
+        return behind > LAG_RECORDS or (behind > 0 and self._around.clock() - gauge.since > LAG_SECONDS)
 
     def hold(self, seq: int, effect: Effect) -> None:
         """Keep an effect until a record is on disk."""

@@ -31,6 +31,19 @@ class Noting(Protocol):
     def note(self, execution_id: str) -> None: ...
 
 
+class BudgetWatch(Protocol):
+    """Who knows which users have budgets."""
+
+    def watches(self, user_id: str) -> bool: ...
+
+
+class NobodyWatched:
+    """No user has a budget."""
+
+    def watches(self, user_id: str) -> bool:
+        return False
+
+
 @dataclass(slots=True)
 class Surroundings:
     """A worker, as its executions see it."""
@@ -48,6 +61,10 @@ class Surroundings:
     """Of the price table."""
     feed: Noting | None = None
     """Hears which executions change, while there is a list open somewhere."""
+    accounts: Teller | None = None
+    """The Accounts actor; None: this worker knows no budgets."""
+    budgets: BudgetWatch = field(default_factory=NobodyWatched)
+    """Whose calls are asked for before they are made."""
     give_up: Callable[[str], None] = _nobody_to_tell
     """Hears why this worker cannot go on."""
     dead_letters: DeadLetters = field(default_factory=DeadLetters)

@@ -16,6 +16,9 @@ import orjson
 from loguru import logger
 from pykka import ActorDeadError, ActorRef
 
+from offbook.actors.account import Desk
+from offbook.actors.account_messages import LoadBudgets
+from offbook.actors.accounts import AccountsActor, BudgetIndex
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import ExecutionDirectory
 from offbook.actors.journal import JournalActor
@@ -211,6 +214,12 @@ class Engine:
         limits = SupervisorLimits(
             settings.max_live, settings.max_queued, settings.retain_seconds, settings.retain_count
         )
+        budgets = BudgetIndex(known=False)
+        desk = Desk(self._clock, loop.call_later, directory, store.books, read_pool, prices.currency)
+        accounts = AccountsActor.spawn(dispatcher, dispatcher, around, desk, budgets)
+        around.accounts, around.budgets = accounts, budgets
+        accounts.tell(LoadBudgets())
+        stack.push_async_callback(_stopped, accounts)
         self._supervisor = Supervisor.spawn(
             dispatcher, dispatcher, around, limits, directory, recovery, services=services, goes_on=self._goes_on
         )
@@ -360,6 +369,11 @@ class Engine:
                 return await self.status(execution_id)
         except TimeoutError:
             raise StatusUnavailable(execution_id, timeout or 0.0) from None
+
+
+async def _stopped(ref: ActorRef[Any]) -> None:
+    """Have an actor stop, and wait for it."""
+    await ref.stop(block=False)
 
 
 async def _in_thread(function: Callable[..., None], *args: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable
 
+from offbook.workflows.budgets import Budget, BudgetScope, BudgetUnit, DeleteBudget, PutBudget
 from offbook.workflows.ledger import Bookings, Entry, EntryKind, SettledEntry, Spent, UserBooks
 from offbook.workflows.values import NO_USAGE, Usage
 
@@ -14,6 +15,7 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._budgets: dict[tuple[str, BudgetScope, BudgetUnit], Budget] = {}
         self._entries: dict[str, dict[tuple[str, int, int, int], tuple[str, Entry]]] = {}
 
     def apply(self, execution_id: str, epoch: int, bookings: Bookings | None) -> None:
@@ -38,7 +40,19 @@ class MemoryLedger:
             if entry.kind is EntryKind.RESERVE and (through is None or entry.epoch <= through):
                 del entries[place]
 
-    def user_books(self, user_id: str, first: str, last: str) -> UserBooks:
+    def apply_budget(self, write: PutBudget | DeleteBudget) -> bool:
+        """Store or forget a budget; return whether there was one to be forgotten."""
+        with self._lock:
+            if isinstance(write, PutBudget):
+                self._budgets[write.user_id, write.budget.scope, write.budget.unit] = write.budget
+                return True
+            return self._budgets.pop((write.user_id, write.scope, write.unit), None) is not None
+
+    def budgets(self) -> list[tuple[str, Budget]]:
+        with self._lock:
+            return [(user_id, budget) for (user_id, _, _), budget in self._budgets.items()]
+
+    def user_books(self, user_id: str, first: str, last: str, of: Collection[str] = ()) -> UserBooks:
         within = self._of(user_id, lambda entry: first <= entry.day <= last)
         settled = [(of, entry) for of, entry in within if entry.kind is EntryKind.SETTLE]
         by_day: dict[tuple[str, str], Usage] = {}
@@ -50,6 +64,7 @@ class MemoryLedger:
             executions=len({of for of, _ in settled}),
             reserved=_sum(entry for _, entry in self._of(user_id, lambda entry: entry.kind is EntryKind.RESERVE)),
             saved=_sum(entry for _, entry in within if entry.kind is EntryKind.SAVED),
+            entered=tuple(self.settled(of)),
         )
 
     def spent_by_day(self, user_id: str, without: Collection[str]) -> dict[str, Usage]:

@@ -10,6 +10,7 @@ import orjson
 
 from offbook.persistence.memory_keys import MemoryKeys
 from offbook.persistence.memory_ledger import MemoryLedger
+from offbook.workflows.budgets import DeleteBudget, PutBudget
 from offbook.workflows.key_records import DeleteKey, KeyRow, PutKey, SealedKey
 from offbook.workflows.records import (
     ClaimExecution,
@@ -104,6 +105,8 @@ class MemoryStore:
                 document = known.document if known else _copy(write.document)
                 self._workflows[write.fingerprint] = _Document(row, document, write.created_at)
                 return WriteResult()
+            case PutBudget() | DeleteBudget():
+                return WriteResult(self.books.apply_budget(write))
             case PutKey() | DeleteKey():
                 return WriteResult(self._provider_keys.apply(write))
 
@@ -137,6 +140,7 @@ class MemoryStore:
             outputs=tuple(replace(output, value=_copy(output.value)) for output in write.outputs),
             checkpoint=None,
             parent_id=write.parent_id,
+            budget=write.budget,
         )
         self._executions[write.execution_id] = _Kept(
             stored, idempotency_key=write.idempotency_key, request_hash=write.request_hash

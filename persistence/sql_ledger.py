@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,8 +10,10 @@ from sqlalchemy import Connection, Dialect, Engine, and_, bindparam, delete, fun
 from sqlalchemy.dialects import postgresql, sqlite
 
 from offbook.persistence.databases import away_as_unavailable, in_chunks
-from offbook.persistence.tables import ledger
+from offbook.persistence.tables import budgets, ledger
+from offbook.workflows.budgets import Budget, BudgetMode, BudgetScope, BudgetUnit, DeleteBudget, PutBudget
 from offbook.workflows.ledger import Bookings, Entry, EntryKind, SettledEntry, Spent, UserBooks
+from offbook.workflows.records import WriteResult
 from offbook.workflows.values import NO_USAGE, Usage
 
 _RELEASE = delete(ledger).where(
@@ -25,6 +27,13 @@ _SUMS = (
     func.max(ledger.c.estimated).label("estimated"),
     func.sum(ledger.c.cost).label("cost"),
     func.max(ledger.c.unpriced).label("unpriced"),
+)
+
+
+_FORGET_BUDGET = delete(budgets).where(
+    budgets.c.user_id == bindparam("of"),
+    budgets.c.scope == bindparam("scope_of"),
+    budgets.c.unit == bindparam("unit_of"),
 )
 
 
@@ -47,6 +56,29 @@ class LedgerWrites:
             connection.execute(_RELEASE, over)
 
 
+class BudgetWrites:
+    """Stores and forgets budgets of users within somebody's transaction."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        put = (sqlite if dialect.name == "sqlite" else postgresql).insert(budgets)
+        changed = {name: put.excluded[name] for name in ("amount", "mode")}
+        self._put = put.on_conflict_do_update(index_elements=["user_id", "scope", "unit"], set_=changed)
+
+    def apply(
+        self,
+        connection: Connection,
+        writes: Sequence[tuple[int, PutBudget | DeleteBudget]],
+        results: list[WriteResult],
+    ) -> None:
+        for place, write in writes:
+            if isinstance(write, PutBudget):
+                connection.execute(self._put, {"user_id": write.user_id, **_columns(write.budget)})
+            else:
+                this = {"of": write.user_id, "scope_of": write.scope.value, "unit_of": write.unit.value}
+                if not connection.execute(_FORGET_BUDGET, this).rowcount:
+                    results[place] = WriteResult(applied=False)
+
+
 class SqlLedger:
     """Implements `LedgerReader` on a pool of connections of SQLite or PostgreSQL."""
 
@@ -54,7 +86,7 @@ class SqlLedger:
         self._engine = engine
         self._on_transaction = on_transaction
 
-    def user_books(self, user_id: str, first: str, last: str) -> UserBooks:
+    def user_books(self, user_id: str, first: str, last: str, of: Collection[str] = ()) -> UserBooks:
         within = and_(ledger.c.user_id == user_id, ledger.c.day >= first, ledger.c.day <= last)
         settled = and_(within, ledger.c.kind == EntryKind.SETTLE.value)
         spent = (
@@ -72,6 +104,7 @@ class SqlLedger:
                 executions=connection.execute(counted).scalar_one(),
                 reserved=_usage(connection.execute(reserved).one()),
                 saved=_usage(connection.execute(saved).one()),
+                entered=tuple(_read_settled(connection, of)),
             )
 
     def spent_by_day(self, user_id: str, without: Collection[str]) -> dict[str, Usage]:
@@ -83,12 +116,12 @@ class SqlLedger:
             return {row.day: _usage(row) for row in connection.execute(query)}
 
     def settled(self, execution_ids: Collection[str]) -> list[SettledEntry]:
-        found: list[SettledEntry] = []
         with self._transaction() as connection:
-            for some in in_chunks(execution_ids):
-                chosen = and_(ledger.c.execution_id.in_(some), ledger.c.kind == EntryKind.SETTLE.value)
-                found += [_settled(row) for row in connection.execute(select(ledger).where(chosen))]
-        return found
+            return list(_read_settled(connection, execution_ids))
+
+    def budgets(self) -> list[tuple[str, Budget]]:
+        with self._transaction() as connection:
+            return [(row.user_id, _budget(row)) for row in connection.execute(select(budgets))]
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -108,6 +141,28 @@ def used_by(connection: Connection, execution_ids: Collection[str]) -> dict[str,
         )
         found.update((row.execution_id, _usage(row)) for row in connection.execute(query))
     return found
+
+
+def _read_settled(connection: Connection, execution_ids: Collection[str]) -> Iterator[SettledEntry]:
+    for some in in_chunks(execution_ids):
+        chosen = and_(ledger.c.execution_id.in_(some), ledger.c.kind == EntryKind.SETTLE.value)
+        for row in connection.execute(select(ledger).where(chosen)):
+            place = (row.node_id, row.item, row.attempt, row.epoch)
+            entry = Entry(EntryKind.SETTLE, *place, row.at, row.model, _usage(row))
+            yield SettledEntry(row.execution_id, entry)
+
+
+def _columns(budget: Budget) -> dict[str, Any]:
+    return {
+        "scope": budget.scope.value,
+        "unit": budget.unit.value,
+        "amount": budget.amount,
+        "mode": budget.mode.value,
+    }
+
+
+def _budget(row: Any) -> Budget:
+    return Budget(BudgetScope(row.scope), BudgetUnit(row.unit), int(row.amount), BudgetMode(row.mode))
 
 
 def _row(execution_id: str, user_id: str, entry: Entry) -> dict[str, Any]:
@@ -139,8 +194,3 @@ def _usage(row: Any) -> Usage:
     return Usage(
         int(row.input_tokens), int(row.output_tokens), bool(row.estimated), int(row.cost), bool(row.unpriced)
     )
-
-
-def _settled(row: Any) -> SettledEntry:
-    place = (row.node_id, row.item, row.attempt, row.epoch)
-    return SettledEntry(row.execution_id, Entry(EntryKind.SETTLE, *place, row.at, row.model, _usage(row)))

@@ -184,6 +184,7 @@ def _stored(row: Row[Any], document: JsonObject, checkpoint: Row[Any] | None, pa
         state=unpack(packed_state) if packed_state is not None else None,
         outputs=unpack_outputs(parts),
         checkpoint=_summary(checkpoint) if checkpoint is not None else None,
+        budget=orjson.loads(row.budget) if row.budget is not None else None,
         parent_id=row.parent_id,
     )
 

@@ -12,8 +12,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from offbook.persistence.databases import away_as_unavailable, in_chunks
 from offbook.persistence.packing import digest, pack, pack_outputs
 from offbook.persistence.sql_keys import KeyWrites
-from offbook.persistence.sql_ledger import LedgerWrites
+from offbook.persistence.sql_ledger import BudgetWrites, LedgerWrites
 from offbook.persistence.tables import checkpoints, executions, labels, outputs, workflows
+from offbook.workflows.budgets import DeleteBudget, PutBudget
 from offbook.workflows.key_records import DeleteKey, PutKey
 from offbook.workflows.ledger import Bookings
 from offbook.workflows.records import (
@@ -70,6 +71,7 @@ class SqlWriter:
         replaced = {column.name: checkpoint.excluded[column.name] for column in _besides_key(checkpoints)}
         self._keys = KeyWrites(engine.dialect)
         self._ledger = LedgerWrites(engine.dialect)
+        self._budgets = BudgetWrites(engine.dialect)
         self._put_checkpoint = checkpoint.on_conflict_do_update(index_elements=["execution_id"], set_=replaced)
 
     def commit(self, writes: Sequence[Write]) -> list[WriteResult]:
@@ -87,6 +89,7 @@ class SqlWriter:
                 self._save(connection, _of(round_, SaveState), results)
                 self._ledger.apply(connection, _bookings(round_, results))
                 _delete(connection, _of(round_, DeleteExecution), results)
+                self._budgets.apply(connection, [*_of(round_, PutBudget), *_of(round_, DeleteBudget)], results)
                 self._keys.apply(connection, [*_of(round_, PutKey), *_of(round_, DeleteKey)], results)
         if len(known) <= KNOWN_WORKFLOWS:
             self._known = known
@@ -185,6 +188,8 @@ def _subject(write: Write) -> str:
             return write.fingerprint
         case PutKey() | DeleteKey():
             return f"{write.provider} {write.user_id}"
+        case PutBudget() | DeleteBudget():
+            return f"budget {write.user_id}"
         case _:
             return write.execution_id
 
@@ -290,6 +295,7 @@ def _execution_row(write: InsertExecution) -> dict[str, Any]:
         "created_at": write.created_at,
         "idempotency_key": _key(write),
         "request_hash": write.request_hash,
+        "budget": orjson.dumps(write.budget).decode() if write.budget is not None else None,
         "outcome": pack(write.state) if write.state is not None else None,
         "parent_id": write.parent_id,
     }

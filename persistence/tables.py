@@ -58,6 +58,7 @@ executions = Table(
     # The state in which it completed, or in which a fork began; in between the state is in its checkpoint.
     Column("parent_id", String(32)),
     # Of a fork: the execution it comes from, which may be gone.
+    Column("budget", Text),
     UniqueConstraint("idempotency_key", name="uq_executions_idempotency"),
     Index("ix_executions_newest", "created_at", "execution_id"),
     Index("ix_executions_user", "user_id", "created_at"),
@@ -141,4 +142,14 @@ ledger = Table(
     Column("unpriced", SmallInteger, nullable=False),
     Index("ix_ledger_user", "user_id", "day"),
     sqlite_with_rowid=False,
+)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("user_id", Text, primary_key=True),
+    Column("scope", String(10), primary_key=True),
+    Column("unit", String(10), primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+    Column("mode", String(10), nullable=False),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from offbook.workflows.bookings import settlement
+from offbook.workflows.budgets import Budget
 from offbook.workflows.errors import OffbookError
 from offbook.workflows.plan import Plan
 from offbook.workflows.records import CHECKPOINT_SCHEMA, CheckpointSummary, SaveState, StoredExecution, StoredOutput
@@ -81,6 +82,8 @@ def to_state(run: Run) -> JsonObject:
         "db": [run.db_reads, run.db_writes],
         "journal_seq": run.journal_seq,
         "signals": dict(run.signals),
+        "budget": run.budget.to_json() if run.budget else None,
+        "warned": list(run.warned),
         "lost_calls": [[*place, calls] for place, calls in (run.lost_calls or {}).items()],
         "checked": [
             [run.plan.nodes[index].id, item, *checked.to_json()]
@@ -118,6 +121,8 @@ def base_run(stored: StoredExecution, plan: Plan) -> Run:
         created_at=stored.created_at,
     )
     run.db_writes = 1
+    if stored.budget is not None:
+        run.budget = Budget.from_json(stored.budget)
     if stored.state is not None:
         restore(run, stored.state)
     run.adopt_kept({(output.node_id, output.item): output.value for output in stored.outputs if output.kept})
@@ -152,6 +157,8 @@ def restore(run: Run, state: JsonObject) -> None:
         (run.plan.index[node_id], item): Checked.from_json(checked)
         for node_id, item, *checked in state.get("checked", ())
     } or None
+    run.budget = Budget.from_json(state["budget"]) if state.get("budget") else None
+    run.warned = tuple(state.get("warned", ()))
     run.steps = Steps.from_state(state["steps"], state["last_seq"], run.revision)
     run.reuse = Reuse.from_state(state["reuse"]) if "reuse" in state else None
     nodes: dict[str, JsonValue] = state["nodes"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, field_validator, model_validator
 
+from offbook.workflows.budgets import Budget, BudgetMode, budget_problems
 from offbook.workflows.checks import CHECK_ATTEMPTS, MAX_REGENERATIONS, CheckEntry
 from offbook.workflows.states import Durability
 from offbook.workflows.values import JsonObject, JsonValue
@@ -81,6 +82,22 @@ class RestartPolicy(DocumentModel):
     """Seconds before the first automatic resume; doubled each time."""
 
 
+class BudgetPolicy(DocumentModel):
+    """What each execution may spend, unless it is started with a budget of its own."""
+
+    tokens: StrictInt | None = None
+    money: str | None = None
+    """Decimal text, in the currency of the price table: `"1.50"`."""
+    mode: BudgetMode = BudgetMode.HARD
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        problems = budget_problems(self.model_dump(mode="json", exclude_none=True), "budget")
+        if problems:
+            raise ValueError("; ".join(problem.message for problem in problems))
+        return self
+
+
 class NodeBody(DocumentModel):
     """What a node does: shared by nodes and by the `do` of a foreach."""
 
@@ -134,12 +151,17 @@ class Workflow(DocumentModel):
     checks: dict[NodeId, tuple[CheckEntry, ...]] = Field(default_factory=dict)
     """Lists of checks that nodes refer to by name."""
     durability: Durability | None = None
+    budget: BudgetPolicy | None = None
     restart: RestartPolicy = RestartPolicy()
 
     @property
     def fingerprint(self) -> str:
         """SHA-256, 64 hex digits, over the canonical JSON of what was written, without defaults."""
         return fingerprint_of(self.to_json())
+
+    @property
+    def budget_of_each(self) -> Budget | None:
+        return Budget.from_json(self.budget.model_dump(mode="json")) if self.budget is not None else None
 
     def to_json(self) -> JsonObject:
         """The document as written: defaults left out, so that its fingerprint survives new fields."""

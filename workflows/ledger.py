@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Protocol
 
-from offbook.workflows.values import Usage
+from offbook.workflows.budgets import Budget
+from offbook.workflows.values import Usage, day_of
 
 NO_ITEM = -1
 
@@ -87,6 +87,8 @@ class UserBooks:
     """Of executions that are under way, whenever they began."""
     saved: Usage
     """By going on from where an execution had stopped."""
+    entered: tuple[SettledEntry, ...]
+    """What is settled of the executions that were asked for, at the same moment."""
 
 
 class LedgerReader(Protocol):
@@ -95,8 +97,8 @@ class LedgerReader(Protocol):
     Every method raises StorageUnavailable if the database is away.
     """
 
-    def user_books(self, user_id: str, first: str, last: str) -> UserBooks:
-        """Return what is entered for a user from one day to another, both included."""
+    def user_books(self, user_id: str, first: str, last: str, of: Collection[str] = ()) -> UserBooks:
+        """Return what is entered for a user from one day to another, both included, and all of some executions."""
         ...
 
     def spent_by_day(self, user_id: str, without: Collection[str]) -> dict[str, Usage]:
@@ -107,7 +109,6 @@ class LedgerReader(Protocol):
         """Return the settled entries of executions."""
         ...
 
-
-def day_of(at: float) -> str:
-    """Return the date in UTC of a time in Unix seconds."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
+    def budgets(self) -> list[tuple[str, Budget]]:
+        """Return every user's budgets."""
+        ...

@@ -6,8 +6,12 @@ from typing import Any, cast
 
 import orjson
 
+from offbook.workflows.budgets import Budget, BudgetMode, BudgetScope, BudgetUnit
 from offbook.workflows.errors import OffbookError
 from offbook.workflows.messages import (
+    BudgetFreed,
+    BudgetSet,
+    BudgetWarned,
     CancelRequested,
     CrashedForGood,
     CutOff,
@@ -46,11 +50,14 @@ _KINDS: dict[str, type[Any]] = {
         PauseRequested,
         InterruptRequested,
         ResumeRequested,
+        BudgetSet,
+        BudgetFreed,
+        BudgetWarned,
         CrashedForGood,
     )
 }
 
-COMMANDS = (SignalReceived, CancelRequested, PauseRequested, ResumeRequested, Recovered, TakenUp, CutOff)
+COMMANDS = (SignalReceived, CancelRequested, PauseRequested, ResumeRequested, Recovered, TakenUp, CutOff, BudgetSet)
 """What is recorded in every mode: somebody was told that it was accepted, or it opens an epoch."""
 
 
@@ -85,7 +92,13 @@ def _restored(fields: JsonObject) -> JsonObject:
         fields["usage"] = usage if usage != NO_USAGE else NO_USAGE
     if fields.get("user") is not None:
         fields["user"] = ExecutionUser(**fields["user"])
+    if fields.get("budget") is not None:
+        fields["budget"] = _budget(**fields["budget"])
     for name in ("edges", "items", "reasons"):
         if name in fields:
             fields[name] = tuple(fields[name])
     return fields
+
+
+def _budget(scope: str, unit: str, amount: int, mode: str) -> Budget:
+    return Budget(BudgetScope(scope), BudgetUnit(unit), amount, BudgetMode(mode))

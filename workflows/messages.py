@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from offbook.workflows.budgets import Budget
 from offbook.workflows.values import NO_USAGE, ExecutionUser, JsonObject, JsonValue, NodeError, Usage
 
 
@@ -97,9 +98,9 @@ class NodeParked:
     attempt: int
     epoch: int
     kind: str
-    """`timer` or `signal`."""
+    """`timer` or `signal`; `budget`, from its account, if the attempt may not begin now."""
     name: str
-    """The signal's name; for a timer, the node id."""
+    """The signal's name; for a timer, the node id; which budget."""
     until: float | None
     form: JsonObject | None
     """JSON Schema of the signal's payload; None accepts any."""
@@ -234,6 +235,29 @@ class ResumeRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetSet:
+    """Caller: what this execution may spend from now on; None: as much as its user may."""
+
+    budget: Budget | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetFreed:
+    """Account: there may be room again for the calls that wait for a budget."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetWarned:
+    """Account: a budget is used up that only warns."""
+
+    name: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class CrashedForGood:
     """Supervisor: the actor crashed more often than its restart policy allows."""
 
@@ -261,5 +285,8 @@ RunMessage: TypeAlias = (
     | PauseRequested
     | InterruptRequested
     | ResumeRequested
+    | BudgetSet
+    | BudgetFreed
+    | BudgetWarned
     | CrashedForGood
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from offbook.workflows.budgets import DeleteBudget, PutBudget
 from offbook.workflows.key_records import DeleteKey, KeyReader, PutKey
 from offbook.workflows.ledger import Bookings, LedgerReader
 from offbook.workflows.values import NO_USAGE, ExecutionUser, JsonObject, JsonValue, Usage
@@ -49,6 +50,8 @@ class InsertExecution:
     """Of a fork: the state that it begins with."""
     outputs: tuple[StoredOutput, ...] = ()
     """Of a fork: what it may keep of its parent's outputs."""
+    budget: JsonObject | None = None
+    """What it may spend; None: what its workflow says."""
     bookings: Bookings | None = None
     """What is entered into the ledger with it, if it is inserted."""
 
@@ -117,7 +120,17 @@ class PutWorkflow:
     created_at: float
 
 
-Write: TypeAlias = InsertExecution | ClaimExecution | SaveState | DeleteExecution | PutWorkflow | PutKey | DeleteKey
+Write: TypeAlias = (
+    InsertExecution
+    | ClaimExecution
+    | SaveState
+    | DeleteExecution
+    | PutWorkflow
+    | PutKey
+    | DeleteKey
+    | PutBudget
+    | DeleteBudget
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +170,8 @@ class StoredExecution:
     outputs: tuple[StoredOutput, ...]
     checkpoint: CheckpointSummary | None
     parent_id: str | None = None
+    budget: JsonObject | None = None
+    """What it was started with; what it has now is in its state."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,9 @@ from offbook.workflows.effects import (
 from offbook.workflows.errors import IllegalTransition, NotResumable, StaleMessage
 from offbook.workflows.ledger import NO_ITEM, Entry, EntryKind
 from offbook.workflows.messages import (
+    BudgetFreed,
+    BudgetSet,
+    BudgetWarned,
     CancelRequested,
     CrashedForGood,
     CutOff,
@@ -110,6 +113,8 @@ class Run(RunState):
                 self._recover_foreach(node, work, effects)
             elif work.status is NodeStatus.RUNNING:
                 self._repeat(node, None, work, effects)
+            elif work.is_held_back:
+                self._again(node, None, work, effects)
             elif work.status is NodeStatus.PENDING and not self._missing[node.index]:
                 self._ready.append(node.index)
 
@@ -159,6 +164,8 @@ class Run(RunState):
         for item, each in enumerate(work.items):
             if each.status is NodeStatus.RUNNING:
                 self._repeat(node, item, each, effects)
+            elif each.is_held_back:
+                self._again(node, item, each, effects)
         self._fill(node, work, effects)
 
     def _repeat(self, node: PlanNode, item: int | None, work: Work, effects: list[Effect]) -> None:
@@ -181,6 +188,40 @@ class Run(RunState):
         """Take over what was counted since the last save, which a process that went away had in memory only."""
         self.db_reads = max(self.db_reads, message.reads)
         self.db_writes = max(self.db_writes, message.writes)
+
+    def _again(self, node: PlanNode, item: int | None, work: Work, effects: list[Effect]) -> None:
+        """Try once more to begin an attempt that was held back: the same number."""
+        self._waiting.pop((node.index, item), None)
+        work.park = None
+        work.status = NodeStatus.RUNNING
+        work.in_flight = True
+        self._in_flight += 1
+        self._touch(node.index, work)
+        effects.append(StartNode(node.id, item, work.attempt))
+
+    def _budget_set(self, message: BudgetSet, effects: list[Effect]) -> None:
+        if self.status.at_rest:
+            raise IllegalTransition(self.execution_id, self.status, "another budget")
+        self.budget = message.budget
+        self._try_held_back(effects)
+
+    def _budget_freed(self, message: BudgetFreed, effects: list[Effect]) -> None:
+        if self.status.at_rest:
+            raise StaleMessage("there is room in a budget for what has come to rest")
+        self._try_held_back(effects)
+
+    def _try_held_back(self, effects: list[Effect]) -> None:
+        if self.stopping is None and self.status not in (ExecutionStatus.QUEUED, ExecutionStatus.RECOVERING):
+            for node, item, work in self.waiting:
+                if work.is_held_back:
+                    self._again(node, item, work, effects)
+
+    def _budget_warned(self, message: BudgetWarned, effects: list[Effect]) -> None:
+        if message.name in self.warned:
+            raise StaleMessage(f"of the budget {message.name} was warned before")
+        self.warned = (*self.warned, message.name)
+        text = f"the budget is used up: {message.name}"
+        self.steps.add(self.now, None, None, StepKind.WARNING, text, self.revision)
 
     def _open_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -398,6 +439,9 @@ class Run(RunState):
         for node, item, work in self.waiting:
             if work.due is None or work.due > self.now:
                 continue
+            if work.is_held_back:
+                self._again(node, item, work, effects)
+                continue
             del self._waiting[node.index, item]
             if work.retry_at is not None:
                 work.retry_at = None
@@ -570,6 +614,9 @@ class Run(RunState):
         PauseRequested: _pause_requested,
         InterruptRequested: _interrupt_requested,
         ResumeRequested: _resume_requested,
+        BudgetSet: _budget_set,
+        BudgetFreed: _budget_freed,
+        BudgetWarned: _budget_warned,
         CrashedForGood: _crashed_for_good,
     }
 

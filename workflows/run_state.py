@@ -108,6 +108,7 @@ class RunState:
         "_unsettled",
         "_unstored",
         "_waiting",
+        "budget",
         "checked",
         "created_at",
         "db_reads",
@@ -135,6 +136,7 @@ class RunState:
         "stopping",
         "unsettled",
         "user",
+        "warned",
         "works",
     )
 
@@ -175,6 +177,10 @@ class RunState:
         """The last record of the journal that this state has in it."""
         self.signals: dict[str, JsonValue] = {}
         """Signals that were accepted before a crash and whose nodes have not come to wait for them again."""
+        self.budget = plan.workflow.budget_of_each
+        """What this execution may spend; None: as much as its user may."""
+        self.warned: tuple[str, ...] = ()
+        """Budgets that only warn, and have."""
         self.unsettled: list[Entry] | None = None
         """What attempts used and no save has brought into the ledger yet."""
         self.lost_calls: dict[tuple[int, int | None], list[tuple[int, int]]] | None = None

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from offbook.workflows.document import (
+    BudgetPolicy,
     CheckRetryPolicy,
     InputField,
     Need,
@@ -32,6 +33,7 @@ _PARTS: dict[str, type[BaseModel]] = {
     "check_retry": CheckRetryPolicy,
     "timeout": TimeoutPolicy,
     "restart": RestartPolicy,
+    "budget": BudgetPolicy,
     "do": NodeBody,
 }
 

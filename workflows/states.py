@@ -76,3 +76,4 @@ class StepKind(StrEnum):
     CANCELLED = "cancelled"
     PAUSED = "paused"
     RESUMED = "resumed"
+    WARNING = "warning"

@@ -117,6 +117,16 @@ def _format_second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+@lru_cache(maxsize=64)
+def _format_day(day: int) -> str:
+    return datetime.fromtimestamp(86_400 * day, UTC).strftime("%Y-%m-%d")
+
+
+def day_of(seconds: float) -> str:
+    """Return the date in UTC of a time in Unix seconds: `2026-11-23`."""
+    return _format_day(int(seconds // 86_400))
+
+
 def parse_time(text: str) -> float:
     """Read an ISO 8601 time, UTC unless it says otherwise, as Unix seconds; ValueError if it is not one."""
     moment = datetime.fromisoformat(text)

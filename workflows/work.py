@@ -13,6 +13,9 @@ STEPS_KEPT = 200
 STEP_TEXT_LIMIT = 500
 """Characters of streamed text that one step gathers before the next begins."""
 
+HELD_BACK = "budget"
+"""The kind of park of an attempt that has not begun: it is tried again under its number."""
+
 FINISHED = frozenset({NodeStatus.COMPLETED, NodeStatus.SKIPPED})
 
 
@@ -107,6 +110,11 @@ class Work:
     def reused(self) -> bool:
         """Whether its output was the parent's, and no attempt was made here."""
         return self.status is NodeStatus.COMPLETED and not self.attempt
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether an attempt waits that was not allowed to begin."""
+        return self.status is NodeStatus.WAITING and self.park is not None and self.park.kind == HELD_BACK
 
     @property
     def due(self) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,9 @@ from tests.simulation.stories import Place, Story
 LAG_RECORDS = 256
 LAG_SECONDS = 0.05
 """The bounds of `async`, as they are promised."""
+
+DECIDED_SECONDS = 2.0
+"""How long it may take at most until a call begins that was allowed to."""
 
 Charged = tuple[str, int, int, int]
 """A place in the ledger: node, item, attempt, epoch."""
@@ -73,6 +76,10 @@ class Seen:
     """Attempts that may have used tokens, by incarnation."""
     charged: dict[Charged, Usage] = field(default_factory=dict)
     """What the engine heard that they used, and has on disk."""
+    known: list[tuple[float, int]] = field(default_factory=list)
+    """Since when what of it is on disk."""
+    budget: int | None = None
+    """Tokens that it may spend by itself."""
 
 
 class Auditor:
@@ -86,13 +93,21 @@ class Auditor:
         """Which process of the worker it is, from 1."""
         self.failure: PromiseBroken | None = None
         """The first promise that was seen broken where raising would be taken for an error of the engine's."""
+        self.budget: int | None = None
+        """Tokens that the user of all executions may spend."""
+        self.clock: Callable[[], float] = float
         self.repeats = 0
         """Computations that were done again."""
         self.reuses = 0
         """Outputs that forks kept."""
 
+    def limit(self, tokens: int) -> None:
+        """So much may all executions spend."""
+        self.budget = tokens
+
     def begins(self, execution_id: str, story: Story) -> None:
         self.seen[execution_id] = Seen(story, self.incarnation)
+        self.seen[execution_id].budget = story.budget.amount if story.budget is not None else None
 
     # What is stored
 
@@ -157,11 +172,25 @@ class Auditor:
         if isinstance(message, NodeFinished | NodeFailed) and message.usage.tokens:
             place = _charged(message.node_id, message.item, message.attempt, message.epoch)
             if place in seen.called:
+                if place not in seen.charged:
+                    seen.known.append((self.clock(), message.usage.tokens))
                 seen.charged.setdefault(place, message.usage)
         if isinstance(message, TakenUp | ResumeRequested) and self.incarnation > seen.born:
             seen.taken_up.add(self.incarnation)
 
     # What is computed
+
+    def _check_budgets(self, task: NodeTask, seen: Seen, now: float) -> None:
+        """No call begins once a budget is known to be used up; what was decided before is on its way."""
+        spent = {
+            execution_id: sum(tokens for at, tokens in each.known if at < now - DECIDED_SECONDS)
+            for execution_id, each in self.seen.items()
+        }
+        if self.budget is not None and sum(spent.values()) >= max(1, self.budget):
+            self._note(f"money: {task.execution_id} goes on with {sum(spent.values())} of {self.budget} tokens spent")
+        own = spent[task.execution_id]
+        if seen.budget is not None and own >= max(1, seen.budget):
+            self._note(f"money: {task.execution_id} goes on with {own} of its {seen.budget} tokens spent")
 
     def started(self, task: NodeTask, now: float) -> None:
         seen = self.seen[task.execution_id]
@@ -169,6 +198,7 @@ class Auditor:
         place = (node.id, task.item)
         if node.estimate is not None:
             seen.called.add(_charged(node.id, task.item, task.attempt, task.epoch))
+            self._check_budgets(task, seen, now)
         if place in seen.recorded:
             self._note(f"2: {task.execution_id}: {place} is computed again although it is on disk")
         if seen.story.parent is not None and seen.story.parent.must_keep(task):

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from offbook.actors import recorder
+from offbook.actors import execution, recorder
+from offbook.actors.account import AccountActor
 from offbook.actors.execution import ExecutionActor
 from offbook.actors.recorder import Recorder
 from offbook.actors.supervisor import Supervisor
@@ -303,6 +304,15 @@ def _forget_the_seed() -> list[Patch]:
     return [(MemoryStore, "_insert", bare)]
 
 
+def _spend_without_asking() -> list[Patch]:
+    owner: Any = execution
+    return [(owner, "make_purse", lambda run, around, ref: None)]
+
+
+def _forget_what_was_spent() -> list[Patch]:
+    return [(AccountActor, "_enter", lambda self, entered, entry: None)]
+
+
 MUTATIONS: dict[str, Callable[[], list[Patch]]] = {
     "drop a record": _drop_a_record,
     "confirm before the commit": _confirm_before_commit,
@@ -324,6 +334,8 @@ MUTATIONS: dict[str, Callable[[], list[Patch]]] = {
     "write once more": _write_once_more,
     "show an epoch before it is on disk": _show_an_epoch_before_it_is_on_disk,
     "pause a tolerant fan-out for good": _pause_a_tolerant_fan_out_for_good,
+    "spend without asking": _spend_without_asking,
+    "forget what was spent": _forget_what_was_spent,
     "forget a lost call": _forget_a_lost_call,
     "enter all but one": _enter_all_but_one,
     "refuse nothing stale": _refuse_nothing_stale,

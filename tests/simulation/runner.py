@@ -135,7 +135,7 @@ class SimRunner:
         if task.scope.node.type in ("wait", "approval"):
             return NO_USAGE
         self._calls_made += 1
-        return Usage(self._calls_made, 1, estimated)
+        return Usage(self._calls_made % 7, 1, estimated)
 
     def _end(self, task: NodeTask) -> None:
         calls = self._calls.get(task.execution_id, [])

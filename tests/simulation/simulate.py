@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from offbook.actors.messages import CancelExecution, PauseExecution, ResumeExecution, SignalExecution
+from offbook.actors.messages import CancelExecution, PauseExecution, ResumeExecution, SetBudget, SignalExecution
 from offbook.workflows.records import StoredOutput
 from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import JsonValue
@@ -35,6 +35,10 @@ class Customer:
     """The cancel or pause that was accepted since it was last asked to go on."""
     status: str = ""
     cancels: int = 0
+    held_back: bool = False
+    """Whether it was seen to wait for a budget."""
+    allowed: int = 0
+    """Tokens by which its own budget was raised."""
     disturbed: bool = False
     approved: dict[str, list[JsonValue]] = field(default_factory=dict)
     """Payloads that were accepted, by node, in order; the first is the one that counts."""
@@ -157,13 +161,33 @@ class Simulation:
             for each in self.customers:
                 each.disturbed = True
             world.drain()
+        elif kind < 0.96:
+            self._give_money(customer)
         else:
             self._signal(customer)
+
+    def _give_money(self, customer: Customer) -> None:
+        """Raise the budgets that there are."""
+        world = self.world
+        if world.has_budget:
+            world.raise_budget(
+                self.chance.randrange(20),
+                lambda _: world.happened("budget raised"),
+                lambda error: self._refused("budget", error),
+            )
+        if customer.story.budget is not None:
+            customer.allowed += 10
+            budget = replace(customer.story.budget, amount=customer.story.budget.amount + customer.allowed)
+            world.auditor.seen[customer.execution_id].budget = budget.amount
+            self._command(customer, "budget", SetBudget(customer.execution_id, budget))
 
     def _look(self, customer: Customer) -> None:
         def see(payload: Any) -> None:
             customer.status = payload["status"]
             waiting = payload["waiting"]
+            customer.held_back = bool(waiting) and waiting["kind"] == "budget"
+            if customer.held_back:
+                self.world.happened("held back by a budget")
             customer.waiting_for = [
                 node_id
                 for node_id, entry in payload["node_results"].items()
@@ -240,6 +264,8 @@ class Simulation:
         if seen.status in ("failed", "cancelled", "paused"):
             self._resume(customer)
         self._signal(customer)
+        if customer.held_back:
+            self._give_money(customer)
 
     def _is_over(self, customer: Customer) -> bool:
         if not customer.accepted:

@@ -33,6 +33,9 @@ SOMETIMES = (
     "forked with a change of workflow",
     "forked with a change of outputs",
     "output kept by a fork",
+    "budget raised",
+    "budget accepted",
+    "held back by a budget",
 )
 """What must happen in any thousand seeds, or the simulator tests less than it says."""
 

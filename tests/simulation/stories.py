@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from offbook.nodes.registry import NodeRegistry
+from offbook.workflows.budgets import Budget, BudgetScope, BudgetUnit
 from offbook.workflows.document import Workflow
 from offbook.workflows.plan import Plan, PlanNode, compile_plan
 from offbook.workflows.values import JsonObject, JsonValue
@@ -39,6 +40,7 @@ class Story:
     """By attempt, from 1; attempts past the end succeed."""
     parent: Parent | None = None
     """Of a fork: what it was forked from, and which outputs were edited."""
+    budget: Budget | None = None
 
     def outcome(self, place: Place, attempt: int) -> str:
         script = self.outcomes.get(place, [])
@@ -71,7 +73,10 @@ def draw(chance: random.Random) -> Story:
         "restart": {"max_restarts": chance.choice((0, 2, 100)), "within": 1.0},
     }
     durability = chance.choice(("sync", "async", "async", "exit"))
-    return Story(compile_plan(Workflow.model_validate(document), TYPES), inputs, durability, outcomes)
+    budget = None
+    if chance.random() < 0.15:
+        budget = Budget(BudgetScope.EXECUTION, BudgetUnit.TOKENS, chance.randrange(25))
+    return Story(compile_plan(Workflow.model_validate(document), TYPES), inputs, durability, outcomes, budget=budget)
 
 
 def _need(chance: random.Random, node_id: str) -> Any:

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-from pykka import ActorDeadError, ActorRegistry
+from pykka import ActorDeadError, ActorRef, ActorRegistry
 
 from offbook.actors import journal as journal_actor
 from offbook.actors import persistence as persistence_actor
+from offbook.actors.account import Desk
+from offbook.actors.account_messages import KeepBudget, LoadBudgets
+from offbook.actors.accounts import AccountsActor, BudgetIndex
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import ExecutionDirectory
 from offbook.actors.loop import LoopActor, LoopFuture
@@ -30,6 +33,7 @@ from offbook.actors.supervisor import Supervisor, SupervisorLimits
 from offbook.actors.surroundings import Surroundings
 from offbook.persistence.group_commit import GroupCommit
 from offbook.persistence.group_journal import GroupJournal
+from offbook.workflows.budgets import Budget, BudgetScope, BudgetUnit, PutBudget
 from offbook.workflows.records import InsertExecution
 from offbook.workflows.run import Run
 from offbook.workflows.values import ExecutionUser
@@ -104,6 +108,7 @@ class World:
         self.journal = FlakyJournal(self, self.auditor)
         self.stories: dict[str, Story] = {}
         self.loop = SimLoop(self.chance)
+        self.auditor.clock = lambda: self.loop.now
         self.calm = self.chance.random() < 0.1
         """Whether nothing goes wrong at all: then an execution costs exactly two writes."""
         self.quiet = self.calm
@@ -117,6 +122,13 @@ class World:
         self.crashes = 0
         self.failure: BaseException | None = None
         self._trace = trace
+        self.has_budget = self.chance.random() < 0.3
+        """Whether the user may not spend as they please."""
+        self.budget = self.chance.randrange(40)
+        """Tokens that the user may spend; only ever more."""
+        if self.has_budget:
+            self.store.books.apply_budget(self._put_budget())
+            self.auditor.limit(self.budget)
         self._start_worker()
 
     # What goes wrong
@@ -162,6 +174,14 @@ class World:
         around.journal_fault = lambda: records.fault
         around.give_up = self._gave_up
         self.directory = ExecutionDirectory()
+        self.budgets = BudgetIndex(known=False)
+        pool: Any = Pool(loop)
+        desk = Desk(loop.time, loop.call_later, self.directory, self.store.books, pool, "USD")
+        around.budgets = self.budgets
+        around.accounts = self.accounts = AccountsActor.spawn(
+            self.dispatcher, self.dispatcher, around, desk, self.budgets
+        )
+        self.accounts.tell(LoadBudgets())
         catalogue = Catalogue(TYPES)
         self.recovery = WorkerRecovery(self.store, self.journal, catalogue, WORKER, Pool(loop))  # type: ignore[arg-type]
         limits = SupervisorLimits(max_live=self.chance.choice((1, 2, 100)), retain_seconds=5.0)
@@ -209,6 +229,15 @@ class World:
 
     # What clients do
 
+    def raise_budget(self, tokens: int, done: Callable[[Any], None], failed: Callable[[BaseException], None]) -> None:
+        """Let the user spend more."""
+        self.budget += tokens
+        self.auditor.limit(self.budget)
+        self._ask(KeepBudget(self._put_budget()), done, failed, self.accounts)
+
+    def _put_budget(self) -> PutBudget:
+        return PutBudget(USER.id, Budget(BudgetScope.TOTAL, BudgetUnit.TOKENS, self.budget))
+
     def start(
         self, execution_id: str, story: Story, done: Callable[[Any], None], failed: Callable[[BaseException], None]
     ) -> None:
@@ -225,6 +254,7 @@ class World:
             durability=story.durability,
             created_at=now,
         )
+        run.budget = story.budget
         insert = InsertExecution(
             execution_id,
             "story",
@@ -236,6 +266,7 @@ class World:
             story.durability,
             WORKER,
             now,
+            budget=story.budget.to_json() if story.budget is not None else None,
         )
         self._ask(StartExecution(run, insert), done, failed)
 
@@ -283,9 +314,15 @@ class World:
         except ActorDeadError:
             self.say("it was dead already")
 
-    def _ask(self, message: object, done: Callable[[Any], None], failed: Callable[[BaseException], None]) -> None:
+    def _ask(
+        self,
+        message: object,
+        done: Callable[[Any], None],
+        failed: Callable[[BaseException], None],
+        of: ActorRef[Any] | None = None,
+    ) -> None:
         try:
-            future = self.supervisor.ask(message, block=False)
+            future = (of or self.supervisor).ask(message, block=False)
         except ActorDeadError as dead:
             failed(dead)
             return

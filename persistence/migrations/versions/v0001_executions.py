@@ -1,4 +1,4 @@
-"""Workflows, executions with labels, outputs and checkpoints, keys of users, the ledger."""
+"""Workflows, executions with labels, outputs and checkpoints, keys of users, the ledger, budgets."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ def upgrade() -> None:
         sa.Column("request_hash", sa.String(64)),
         sa.Column("outcome", sa.LargeBinary),
         sa.Column("parent_id", sa.String(32)),
+        sa.Column("budget", sa.Text),
         sa.UniqueConstraint("idempotency_key", name="uq_executions_idempotency"),
     )
     op.create_index("ix_executions_newest", "executions", ["created_at", "execution_id"])
@@ -113,3 +114,11 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_ledger_user", "ledger", ["user_id", "day"])
+    op.create_table(
+        "budgets",
+        sa.Column("user_id", sa.Text, primary_key=True),
+        sa.Column("scope", sa.String(10), primary_key=True),
+        sa.Column("unit", sa.String(10), primary_key=True),
+        sa.Column("amount", sa.BigInteger, nullable=False),
+        sa.Column("mode", sa.String(10), nullable=False),
+    )
