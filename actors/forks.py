@@ -1,4 +1,4 @@
-"""Forks of executions, for HTTP, command line and Python alike: what they keep, and how they start."""
+"""Forks of executions, and plans of forks and resumes: what is kept, what runs, what it costs. Holds no run state."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ from offbook.actors.messages import StartExecution
 from offbook.actors.slices import SliceTask
 from offbook.actors.surroundings import Surroundings
 from offbook.workflows.caller import Caller
+from offbook.workflows.changes import WorkflowChanged, changes_between
 from offbook.workflows.document import Workflow
 from offbook.workflows.errors import CommandRefused, StorageUnavailable
+from offbook.workflows.fork_plan import plan_fork
 from offbook.workflows.forking import Edition, ForkRequest, fork_of, insert_of, read_edits, seed
 from offbook.workflows.inputs import check_inputs
 from offbook.workflows.plan import Plan
+from offbook.workflows.resume_plan import resume_plan
 from offbook.workflows.run import Run
+from offbook.workflows.run_state import RunState
 from offbook.workflows.states import Durability
 from offbook.workflows.types import NodeTypes
 from offbook.workflows.values import ExecutionUser, JsonObject
@@ -95,6 +99,28 @@ class Forks:
         insert = insert_of(run, self._around.worker_id, idempotency_key, request_hash)
         return str(await self._ask_supervisor(StartExecution(run, insert), STORE_SECONDS))
 
+    async def plan(
+        self, execution_id: str, request: ForkRequest, *, caller: Caller, user: ExecutionUser | None = None
+    ) -> JsonObject:
+        """Say what such a fork would keep, run and perhaps run, and its likely cost; nothing is started."""
+        parent = await self._parent(execution_id, caller)
+        edition = await self._edition(parent, request, caller, user)
+        return await self.evaluate(plan_fork(parent, edition, self._types, self._around.currency))
+
+    async def plan_resume(self, execution_id: str, *, caller: Caller) -> JsonObject:
+        """Say what a resume that came now would keep and repeat; NotResumable if there is nothing left to do."""
+        return resume_plan(await self._run(execution_id, caller), self._around.currency)
+
+    async def check_workflow(
+        self, execution_id: str, workflow: str | JsonObject | Workflow, *, caller: Caller
+    ) -> None:
+        """Raise WorkflowChanged, with what differs, unless this is the workflow that an execution runs."""
+        runs = (await self._run(execution_id, caller)).plan
+        sent = await self._plan_of(workflow)
+        if sent.fingerprint != runs.fingerprint:
+            shown = workflow.to_json() if isinstance(workflow, Workflow) else workflow
+            raise WorkflowChanged(execution_id, changes_between(runs, sent), shown)
+
     async def evaluate(self, steps: Iterator[T | None]) -> T:
         """Have the node runner take steps that render templates; return what the last one gave."""
         loop = asyncio.get_running_loop()
@@ -129,6 +155,12 @@ class Forks:
             if not entry.saved:
                 await self._rest_soon(execution_id)
         return await self._stored_run(execution_id)
+
+    async def _run(self, execution_id: str, caller: Caller) -> RunState:
+        """Return an execution to be read before the next await: in memory its own state, else a copy."""
+        await self._check_caller(execution_id, caller)
+        entry = self._directory.find(execution_id)
+        return entry.run if entry is not None else await self._stored_run(execution_id)
 
     async def _edition(
         self, parent: Run, request: ForkRequest, caller: Caller, user: ExecutionUser | None

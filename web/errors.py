@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 from loguru import logger
 
+from offbook.workflows.changes import WorkflowChanged
 from offbook.workflows.checkpoint import UnreadableState
 from offbook.workflows.errors import (
     CheckpointNotFound,
@@ -55,7 +56,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "not-found": ProblemKind(404, "There is no such thing"),
     "method-not-allowed": ProblemKind(405, "The route has no such method"),
     "not-resumable": ProblemKind(409, "The execution cannot be resumed"),
-    "workflow-changed": ProblemKind(409, "The stored workflow or state does not fit this worker"),
+    "workflow-changed": ProblemKind(409, "The workflow is another one, or does not fit this worker"),
     "idempotency-conflict": ProblemKind(409, "The idempotency key belongs to another request"),
     "command-refused": ProblemKind(409, "The execution's state does not allow this"),
     "body-too-large": ProblemKind(413, "The body is too large"),
@@ -83,6 +84,7 @@ NAMES: dict[type[OffbookError], str] = {
     Forbidden: "forbidden",
     KeysKeptElsewhere: "forbidden",
     NotResumable: "not-resumable",
+    WorkflowChanged: "workflow-changed",
     UnknownNodeType: "workflow-changed",
     UnreadableState: "workflow-changed",
     IdempotencyConflict: "idempotency-conflict",
@@ -117,6 +119,13 @@ def problem_of(error: OffbookError, request: web.BaseRequest) -> web.Response:
     extra: JsonObject = {}
     if isinstance(error, ValidationFailed):
         extra["errors"] = [problem.to_json() for problem in error.problems]
+    if isinstance(error, WorkflowChanged):
+        fork = {
+            "method": "POST",
+            "url": f"/executions/{error.execution_id}/fork",
+            "body": {"workflow": error.workflow},
+        }
+        extra.update(changes=error.changes.to_json(), fork=fork)
     headers: dict[str, str] = {}
     retry_after = error.retry_after if isinstance(error, OverCapacity) else PROBLEMS[name].retry_after
     if retry_after is not None:

@@ -118,8 +118,11 @@ class ExecutionRoutes:
         execution_id = parameters.execution_id_of(request)
         fields = Fields(await read_object(request))
         guidance = fields.text("guidance")
+        workflow = fields.take("workflow", str, dict)
         user = fields.user("user")
         fields.done()
+        if workflow is not None:
+            await self._service.forks.check_workflow(execution_id, workflow, caller=caller)
         answer = await self._service.resume(execution_id, caller=caller, guidance=guidance or "", user=user)
         return json_response({"status_url": status_url(execution_id), **answer}, 202)
 

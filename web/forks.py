@@ -1,4 +1,4 @@
-"""Routes of forks: a new execution that keeps what it can of another. Reads requests and writes answers."""
+"""Routes of forks, and of plans: what a fork or a resume would keep and run. Reads requests and writes answers."""
 
 from __future__ import annotations
 
@@ -21,13 +21,24 @@ class ForkRoutes:
         self._service = service
 
     def routes(self) -> Iterable[web.RouteDef]:
-        return (web.post("/executions/{execution_id}/fork", self.fork),)
+        return (
+            web.post("/executions/{execution_id}/fork", self.fork),
+            web.get("/executions/{execution_id}/resume", self.plan_resume),
+        )
+
+    async def plan_resume(self, request: web.Request) -> web.Response:
+        """Answer what a resume would keep and repeat; nothing happens."""
+        caller = caller_of(request)
+        execution_id = parameters.execution_id_of(request)
+        parameters.check_names(request.query, ())
+        return json_response(await self._service.forks.plan_resume(execution_id, caller=caller))
 
     async def fork(self, request: web.Request) -> web.Response:
-        """Accept a fork: 202 once it is stored."""
+        """Accept a fork: 202 once it is stored; with `?plan=true` only say what it would do."""
         caller = caller_of(request)
         execution_id = parameters.execution_id_of(request)
         key = parameters.idempotency_key(request)
+        parameters.check_names(request.query, ("plan",))
         body = await read_object(request)
         fields = Fields(body)
         asked = _request(fields)
@@ -35,6 +46,8 @@ class ForkRoutes:
         user = fields.user("user")
         durability = fields.text("durability")
         fields.done()
+        if parameters.switch(request.query, "plan"):
+            return json_response(await self._service.forks.plan(execution_id, asked, caller=caller, user=user))
         started = await self._service.forks.start(
             execution_id,
             asked,

@@ -88,12 +88,22 @@ def one_of(name: str, text: str, words: tuple[str, ...]) -> str:
     return text
 
 
+def switch(query: Mapping[str, str], name: str) -> bool:
+    """Return whether a parameter is `true`; `false`, or not given, is not."""
+    value = query.get(name, "false")
+    if value not in ("true", "false"):
+        raise bad_parameter(name, value, "true or false")
+    return value == "true"
+
+
 def check_names(query: Mapping[str, str], known: tuple[str, ...]) -> None:
     """Refuse parameters that nobody reads: a misspelt filter would show everything."""
     for name in query:
         if name not in known:
             message = f"{name} is not a parameter here"
-            raise ValidationFailed([Problem("unknown-parameter", message, name, hint=f"known: {', '.join(known)}")])
+            raise ValidationFailed(
+                [Problem("unknown-parameter", message, name, hint=f"known: {', '.join(known) or 'none'}")]
+            )
 
 
 def idempotency_key(request: web.Request) -> str | None:

@@ -56,7 +56,15 @@ class Watching(Protocol):
 
 
 class Forks(Protocol):
-    """Starts executions that keep what they can of another one."""
+    """Starts executions that keep what they can of another one, and says before what a fork or a resume would do."""
+
+    async def plan(
+        self, execution_id: str, request: ForkRequest, *, caller: Caller, user: ExecutionUser | None = None
+    ) -> JsonObject: ...
+
+    async def plan_resume(self, execution_id: str, *, caller: Caller) -> JsonObject: ...
+
+    async def check_workflow(self, execution_id: str, workflow: str | JsonObject, *, caller: Caller) -> None: ...
 
     async def start(
         self,

@@ -55,11 +55,17 @@ def _attempts_left(node: PlanNode, work: Work, run: RunState) -> int:
     if work.items is not None:
         left = [item for item, each in enumerate(work.items) if not each.settled(node.continue_on_error)]
         return sum(run.kept(node.id, item) is None for item in left)
-    count = _count(node.foreach, run.inputs)
+    count = items_ahead(node, run)
     if run.reuse is None:
         return count
     usable = sum(run.kept(*place) is not None for place in run.reuse.places if place[0] == node.id)
     return max(0, count - usable)
+
+
+def items_ahead(node: PlanNode, run: RunState) -> int:
+    """Say how many items a foreach will have, where that needs no template; else one."""
+    assert node.foreach is not None
+    return _count(node.foreach, run.inputs)
 
 
 def _count(foreach: ForeachConfig, inputs: JsonObject) -> int:

@@ -536,19 +536,10 @@ class Run(RunState):
 
     def _new_receipt(self, before: Receipt | None) -> Receipt:
         """Count what is kept from here on; what was repeated or lost since the resume before goes on being told."""
-        receipt = Receipt()
+        receipt = self.would_keep()
         if before is not None:
             receipt.repeated_calls = before.repeated_calls
             receipt.went_back_to = before.went_back_to
-        for node, work in zip(self.plan.nodes, self.works, strict=True):
-            each = self.each_of(node.index)[1:] if work.items is not None else [(None, work)]
-            kept = [item for item, entry in each if entry.status is NodeStatus.COMPLETED]
-            if work.status is NodeStatus.COMPLETED:
-                receipt.kept_nodes += 1
-            if work.items is not None:
-                receipt.kept_items += len(kept)
-            for item in kept:
-                receipt.save(*self.spent(node.id, item))
         return receipt
 
     def _reset_unfinished(self, *, guided: bool | None) -> None:

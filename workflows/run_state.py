@@ -335,6 +335,20 @@ class RunState:
             raise KeyError(item)
         return items[item].output
 
+    def would_keep(self) -> Receipt:
+        """Return the receipt of a resume that came now: what is completed is kept."""
+        receipt = Receipt()
+        for node, work in zip(self.plan.nodes, self.works, strict=True):
+            each = self.each_of(node.index)[1:] if work.items is not None else [(None, work)]
+            kept = [item for item, entry in each if entry.status is NodeStatus.COMPLETED]
+            if work.status is NodeStatus.COMPLETED:
+                receipt.kept_nodes += 1
+            if work.items is not None:
+                receipt.kept_items += len(kept)
+            for item in kept:
+                receipt.save(*self.spent(node.id, item))
+        return receipt
+
     def spent(self, node_id: str, item: int | None) -> tuple[Usage, float]:
         """Return tokens and seconds of a node or item; of one that was reused, those of the parent."""
         work = self._work(self.plan.index[node_id], item)

@@ -1,16 +1,17 @@
-"""Bad days of the system before this one, which do not come back: checkpoint and resume (1, 2, 5, 7, 13, 14)."""
+"""Bad days of the system before this one, which do not come back: checkpoint and resume (1, 2, 5, 6, 7, 13, 14)."""
 
 from __future__ import annotations
 
 import asyncio
 
+import orjson
 import pytest
 
 from offbook.nodes.context import NodeContext
 from offbook.nodes.functions import FunctionRegistry
 from offbook.workflows.values import JsonObject
 from tests.scenarios.conftest import Close, Open
-from tests.scenarios.documents import book, llm, output, python, template, workflow
+from tests.scenarios.documents import approval, book, foreach, llm, output, python, template, workflow
 from tests.scenarios.fake_model import FINE, FakeModel, Reply
 from tests.scenarios.unreachable_store import UnreachableStore
 from tests.scenarios.worker import ADA, PATIENCE, Worker
@@ -108,6 +109,53 @@ async def test_pain_05_resume_has_one_rule_and_keeps_the_guidance_each_time(
 
 
 @from_memory_and_database
+async def test_pain_06_outline_and_titles_are_there_after_a_resume(
+    opened: Open, closed: Close, model: FakeModel, new_worker: bool
+) -> None:
+    """Outline and chapter titles lost on resume; a gate had overwritten the last output."""
+    worker = await opened(providers=model.providers)
+    titles = ["The harbour", "The storm", "The calm"]
+    outline = Reply(words=(orjson.dumps({"titles": titles}).decode(),))
+    model.reply = lambda asked: (
+        outline
+        if asked.prompt == "an outline"
+        else Reply(status=401)
+        if asked.prompt.startswith("2.") and asked.number == 1
+        else Reply(words=(f"<{asked.prompt}>",))
+    )
+    chapter = llm("c", "{{ index + 1 }}. {{ item }}, after {{ nodes.summary.output }}", model="fake/writer")
+    document = workflow(
+        llm("outline", "an outline", model="fake/writer"),
+        template("titles", "{{ nodes.outline.output.titles }}", needs=["outline"]),
+        template("summary", "{{ nodes.titles.output | join(', ') }}", needs=["titles"]),
+        approval("gate", needs=["summary"]),
+        foreach("chapters", chapter, needs=["gate"], items="nodes.titles.output"),
+        template("contents", "{{ nodes.titles.output | join(' | ') }}: {{ last_output }}", needs=["chapters"]),
+    )
+    document["nodes"][0]["config"]["json"] = True
+    execution_id = await worker.start(document)
+    await worker.until_status(execution_id, "waiting")
+    await worker.command(execution_id, "signals/gate", {"approved": True})
+    failed = await worker.rest(execution_id)
+    assert (failed["error"]["node_id"], failed["error"]["item"]) == ("chapters", 1)
+    # The gate's answer is no content: the last output is still that of the node before it.
+    assert failed["last_output_node"] == "summary"
+    worker = await again(worker, opened, closed, model, new_worker)
+    checkpoint = await worker.checkpoint(execution_id)
+    assert checkpoint["node_outputs"]["outline"] == {"titles": titles}
+    assert checkpoint["node_outputs"]["titles"] == titles
+    assert checkpoint["last_output"] == {"node_id": "summary", "output": ", ".join(titles)}
+    await worker.resume(execution_id)
+    payload = await worker.rest(execution_id)
+    assert payload["status"] == "completed"
+    chapters = [f"<{number}. {title}, after {', '.join(titles)}>" for number, title in enumerate(titles, 1)]
+    contents = await worker.call("GET", f"/executions/{execution_id}/nodes/contents/output")
+    assert contents.body == f"{' | '.join(titles)}: " + "\n\n".join(chapters)
+    assert model.counts["an outline"] == 1
+    assert payload["receipt"]["kept_items"] == 1
+
+
+@from_memory_and_database
 async def test_pain_07_chapters_before_the_failed_one_are_kept_and_not_billed_again(
     opened: Open, closed: Close, model: FakeModel, new_worker: bool
 ) -> None:
@@ -178,7 +226,8 @@ async def test_pain_14_resume_runs_the_workflow_that_was_started(
     changed = await worker.call("POST", "/workflows", version("another", "of version 2"))
     assert changed.body["fingerprint"] != failed["workflow"]["fingerprint"]
     sent = await worker.command(execution_id, "resume", {"workflow": version("another", "of the browser")})
-    assert (sent.status, sent.body["type"]) == (422, "/problems/validation-failed")
+    assert (sent.status, sent.body["type"]) == (409, "/problems/workflow-changed")
+    assert [each["node_id"] for each in sent.body["changes"]["changed"]] == ["second", "end"]
     await worker.resume(execution_id)
     payload = await worker.rest(execution_id)
     assert (payload["result"], payload["workflow"]) == ("of version 1", failed["workflow"])
