@@ -18,7 +18,8 @@ from offbook.workflows.changes import WorkflowChanged, changes_between
 from offbook.workflows.document import Workflow
 from offbook.workflows.errors import CommandRefused, StorageUnavailable
 from offbook.workflows.fork_plan import plan_fork
-from offbook.workflows.forking import Edition, ForkRequest, fork_of, insert_of, read_edits, seed
+from offbook.workflows.fork_request import ForkRequest
+from offbook.workflows.forking import Edition, fork_of, insert_of, read_edits, seed
 from offbook.workflows.inputs import check_inputs
 from offbook.workflows.plan import Plan
 from offbook.workflows.resume_plan import resume_plan

@@ -9,6 +9,7 @@ import aiohttp
 import orjson
 
 from offbook.cli.exits import ServerProblem, ServerUnreachable
+from offbook.workflows.fork_request import ForkRequest
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 
 ANSWER_SECONDS = 60.0
@@ -41,7 +42,22 @@ class Client(Protocol):
         self, execution_id: str, *, since: int | None = None, wait: float | None = None
     ) -> JsonObject: ...
 
-    async def resume(self, execution_id: str, *, guidance: str, user: ExecutionUser | None) -> JsonObject: ...
+    async def resume(
+        self,
+        execution_id: str,
+        *,
+        guidance: str,
+        user: ExecutionUser | None,
+        workflow: str | JsonObject | None = None,
+    ) -> JsonObject: ...
+
+    async def plan_resume(self, execution_id: str) -> JsonObject: ...
+
+    async def fork(
+        self, execution_id: str, request: ForkRequest, *, user: ExecutionUser | None, labels: dict[str, str] | None
+    ) -> str: ...
+
+    async def plan_fork(self, execution_id: str, request: ForkRequest) -> JsonObject: ...
 
     async def cancel(self, execution_id: str) -> None: ...
 
@@ -123,9 +139,30 @@ class HttpClient:
             query["wait"] = str(wait)
         return await self._ask_object("GET", f"/status/{_part(execution_id)}", query=query, wait=wait or 0.0)
 
-    async def resume(self, execution_id: str, *, guidance: str, user: ExecutionUser | None) -> JsonObject:
-        body = {"guidance": guidance, "user": user.to_json() if user else None}
+    async def resume(
+        self,
+        execution_id: str,
+        *,
+        guidance: str,
+        user: ExecutionUser | None,
+        workflow: str | JsonObject | None = None,
+    ) -> JsonObject:
+        body = {"guidance": guidance, "user": user.to_json() if user else None, "workflow": workflow}
         return await self._ask_object("POST", f"/executions/{_part(execution_id)}/resume", json=body)
+
+    async def plan_resume(self, execution_id: str) -> JsonObject:
+        return await self._ask_object("GET", f"/executions/{_part(execution_id)}/resume")
+
+    async def fork(
+        self, execution_id: str, request: ForkRequest, *, user: ExecutionUser | None, labels: dict[str, str] | None
+    ) -> str:
+        body = {**request.to_json(), "user": user.to_json() if user else None, "labels": labels}
+        answer = await self._ask_object("POST", f"/executions/{_part(execution_id)}/fork", json=body)
+        return str(answer["execution_id"])
+
+    async def plan_fork(self, execution_id: str, request: ForkRequest) -> JsonObject:
+        path = f"/executions/{_part(execution_id)}/fork"
+        return await self._ask_object("POST", path, query={"plan": "true"}, json=request.to_json())
 
     async def cancel(self, execution_id: str) -> None:
         await self._ask("POST", f"/executions/{_part(execution_id)}/cancel")

@@ -16,6 +16,7 @@ from offbook.web.app import create_app
 from offbook.web.server import serve_app
 from offbook.web.settings import WebSettings
 from offbook.workflows.caller import OPERATOR
+from offbook.workflows.fork_request import ForkRequest
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 
 
@@ -53,8 +54,28 @@ class LocalClient:
         payload: JsonObject = orjson.loads(answer.body)
         return payload
 
-    async def resume(self, execution_id: str, *, guidance: str, user: ExecutionUser | None) -> JsonObject:
+    async def resume(
+        self,
+        execution_id: str,
+        *,
+        guidance: str,
+        user: ExecutionUser | None,
+        workflow: str | JsonObject | None = None,
+    ) -> JsonObject:
+        if workflow is not None:
+            await self._service.forks.check_workflow(execution_id, workflow, caller=OPERATOR)
         return await self._service.resume(execution_id, caller=OPERATOR, guidance=guidance, user=user)
+
+    async def plan_resume(self, execution_id: str) -> JsonObject:
+        return await self._service.forks.plan_resume(execution_id, caller=OPERATOR)
+
+    async def fork(
+        self, execution_id: str, request: ForkRequest, *, user: ExecutionUser | None, labels: dict[str, str] | None
+    ) -> str:
+        return await self._service.forks.start(execution_id, request, caller=OPERATOR, user=user, labels=labels)
+
+    async def plan_fork(self, execution_id: str, request: ForkRequest) -> JsonObject:
+        return await self._service.forks.plan(execution_id, request, caller=OPERATOR)
 
     async def cancel(self, execution_id: str) -> None:
         await self._service.cancel(execution_id, caller=OPERATOR)

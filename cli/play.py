@@ -13,6 +13,7 @@ from offbook.cli.client import Client
 from offbook.cli.connect import Target, command_line, connect
 from offbook.cli.exits import DocumentRefused, ExitCode, ServerProblem, ServerUnreachable, UsageRefused, console
 from offbook.cli.outcome import as_json_text, print_outcome
+from offbook.cli.plans import print_plan
 from offbook.cli.running import Interrupts, execute
 from offbook.cli.watch import follow_until_interrupted, open_show
 from offbook.workflows.states import ExecutionStatus
@@ -47,7 +48,7 @@ def run(
     """Run a workflow to its end: here, or on a server."""
 
     async def begin(client: Client) -> str:
-        reference, document = await _workflow(client, workflow)
+        reference, document = await workflow_of(client, workflow)
         return await client.start(
             reference,
             arguments.parse_inputs(inputs or (), document),
@@ -58,7 +59,7 @@ def run(
         )
 
     target = options.target(server, data_dir, database, imports)
-    execute(_play(target, begin, watch=watch, detach=detach, as_json=as_json))
+    execute(play_through(target, begin, watch=watch, detach=detach, as_json=as_json))
 
 
 def resume(
@@ -67,6 +68,11 @@ def resume(
     user: Annotated[
         str | None, typer.Option("--user", metavar="ID", help="Refused unless it is the user it runs for.")
     ] = None,
+    workflow: Annotated[
+        str | None,
+        typer.Option("--workflow", metavar="FILE", help="Refused, with what differs, unless it is what it runs."),
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would be kept and run, and its cost.")] = False,
     watch: options.Watch = False,
     detach: Annotated[bool, typer.Option("--detach", help="Leave it to the server once it is accepted.")] = False,
     as_json: options.AsJson = False,
@@ -78,14 +84,21 @@ def resume(
     """Have an execution go on from what did not finish; what did is kept."""
 
     async def begin(client: Client) -> str:
-        await client.resume(execution_id, guidance=guidance, user=arguments.parse_user(user))
+        runs = (await workflow_of(client, workflow))[0] if workflow is not None else None
+        await client.resume(execution_id, guidance=guidance, user=arguments.parse_user(user), workflow=runs)
         return execution_id
 
+    async def show_plan() -> int:
+        async with connect(target) as client:
+            found = await client.plan_resume(execution_id)
+        print_plan(found, as_json=as_json)
+        return ExitCode.COMPLETED
+
     target = options.target(server, data_dir, database, imports)
-    execute(_play(target, begin, watch=watch, detach=detach, as_json=as_json))
+    execute(show_plan() if plan else play_through(target, begin, watch=watch, detach=detach, as_json=as_json))
 
 
-async def _workflow(client: Client, reference: str) -> tuple[str | JsonObject, JsonObject]:
+async def workflow_of(client: Client, reference: str) -> tuple[str | JsonObject, JsonObject]:
     """Return what to start, and its document; DocumentRefused, with lines, before anything is started."""
     if not arguments.is_file(reference):
         found = await client.workflow(reference)
@@ -98,7 +111,8 @@ async def _workflow(client: Client, reference: str) -> tuple[str | JsonObject, J
     return document, document
 
 
-async def _play(target: Target, begin: Begin, *, watch: bool, detach: bool, as_json: bool) -> int:
+async def play_through(target: Target, begin: Begin, *, watch: bool, detach: bool, as_json: bool) -> int:
+    """Have an execution begin and follow it until it rests; return the exit code."""
     execution_id = ""
     again = ""
     status: JsonObject | None = None

@@ -48,7 +48,7 @@ from offbook.settings import EngineSettings
 from offbook.workflows.caller import OPERATOR
 from offbook.workflows.document import Workflow
 from offbook.workflows.errors import OffbookError, StatusUnavailable
-from offbook.workflows.forking import ForkRequest
+from offbook.workflows.fork_request import ForkRequest
 from offbook.workflows.records import ExecutionStore, JournalStore
 from offbook.workflows.values import ExecutionUser, JsonObject
 

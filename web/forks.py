@@ -11,7 +11,7 @@ from offbook.web.bodies import Fields, read_object
 from offbook.web.callers import caller_of
 from offbook.web.executions import json_response, status_url
 from offbook.web.service import Service
-from offbook.workflows.forking import ForkRequest
+from offbook.workflows.fork_request import ForkRequest
 
 
 class ForkRoutes:
@@ -53,7 +53,7 @@ class ForkRoutes:
             asked,
             caller=caller,
             user=user,
-            labels=labels if "labels" in body else None,
+            labels=labels if body.get("labels") is not None else None,
             durability=durability,
             idempotency_key=key,
         )

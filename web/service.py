@@ -7,7 +7,7 @@ from typing import Protocol
 
 from offbook.workflows.caller import Caller
 from offbook.workflows.errors import Problem
-from offbook.workflows.forking import ForkRequest
+from offbook.workflows.fork_request import ForkRequest
 from offbook.workflows.records import ExecutionFilter
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from offbook.workflows.bookings import reservation
 from offbook.workflows.checkpoint import to_state
-from offbook.workflows.document import Workflow
 from offbook.workflows.effective import Hashes, definition_of, effective_of
 from offbook.workflows.errors import OffbookError, Problem, ValidationFailed
 from offbook.workflows.json_values import json_problems
@@ -26,19 +25,6 @@ _ITEM = re.compile(r"([a-z][a-z0-9_]{0,63})(?:\[(0|[1-9][0-9]{0,5})\])?")
 
 Edits = Mapping[Place, JsonValue]
 """Outputs that are given by hand."""
-
-
-@dataclass(frozen=True, slots=True)
-class ForkRequest:
-    """What a fork is to change of its parent, as it was asked for."""
-
-    inputs: JsonObject
-    """Those that change."""
-    workflow: str | JsonObject | Workflow | None = None
-    """None: that of the parent."""
-    outputs: JsonObject | None = None
-    """Given by hand: `node`, or `chapters[2]` for an item."""
-    guidance: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from offbook.workflows.caller import Caller
 from offbook.workflows.changes import WorkflowChanged, WorkflowChanges
-from offbook.workflows.forking import ForkRequest
+from offbook.workflows.fork_request import ForkRequest
 from offbook.workflows.values import ExecutionUser, JsonObject
 
 if TYPE_CHECKING:
