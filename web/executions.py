@@ -15,6 +15,7 @@ from offbook.web.callers import caller_of
 from offbook.web.markdown import as_markdown, render
 from offbook.web.ready import PRIVATE, ReadyResponse
 from offbook.web.service import Service, StatusAnswer
+from offbook.web.shrinking import json_in_short
 from offbook.workflows.caller import Caller
 from offbook.workflows.values import JsonValue
 
@@ -79,6 +80,10 @@ class ExecutionRoutes:
         etag = f'"{answer.revision}"'
         if known is not None and known.removeprefix("W/") == etag:
             return web.Response(status=304, headers={hdrs.ETAG: etag, hdrs.CACHE_CONTROL: PRIVATE})
+        if request.rel_url.raw_query_string:
+            short = await json_in_short(request, answer.body, {hdrs.ETAG: etag})
+            if short is not None:
+                return short
         return ReadyResponse(answer.body, etag)
 
     async def _answer_in_time(

@@ -24,6 +24,8 @@ TYPES = {
     "svg": "image/svg+xml",
     "webmanifest": "application/manifest+json",
 }
+DOCUMENTS = frozenset({"text/html", "image/svg+xml"})
+"""What a browser shows by itself, and what the policy is therefore for."""
 ENTRY = "index.html"
 BUILD = "{{build}}"
 """Stands in the entry for the folder under which its files are found."""
@@ -42,9 +44,10 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+NOT_SNIFFED = {"X-Content-Type-Options": "nosniff"}
 GUARDED = {
     "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
+    **NOT_SNIFFED,
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
@@ -102,7 +105,8 @@ class PageRoutes:
         found = self._found.files.get(request.match_info["name"])
         if found is None or request.match_info["build"] != self._found.build:
             raise RequestRefused("not-found", f"{request.path} is not a file of this version's page: load / again")
-        return _send(found, request, {hdrs.CACHE_CONTROL: FOR_EVER, hdrs.VARY: "Accept-Encoding", **GUARDED})
+        guarded = GUARDED if found.content_type in DOCUMENTS else NOT_SNIFFED
+        return _send(found, request, {hdrs.CACHE_CONTROL: FOR_EVER, hdrs.VARY: "Accept-Encoding", **guarded})
 
 
 def _send(file: StaticFile, request: web.Request, headers: dict[str, str]) -> web.Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import orjson
 from aiohttp import web
 
 from offbook.web import parameters
@@ -11,6 +12,8 @@ from offbook.web.bodies import read_document
 from offbook.web.callers import caller_of
 from offbook.web.executions import json_response
 from offbook.web.service import Service
+from offbook.web.shrinking import json_in_short
+from offbook.workflows.values import JsonObject
 
 
 class ViewRoutes:
@@ -31,12 +34,12 @@ class ViewRoutes:
     async def layout(self, request: web.Request) -> web.Response:
         """Answer where the nodes of a workflow are drawn."""
         caller_of(request)
-        return json_response(await self._service.views.picture(request.match_info["reference"]))
+        return await _answer(request, await self._service.views.picture(request.match_info["reference"]))
 
     async def layout_of_document(self, request: web.Request) -> web.Response:
         """Answer the same for a document that is not registered."""
         caller_of(request)
-        return json_response(await self._service.views.picture_of_document(await read_document(request)))
+        return await _answer(request, await self._service.views.picture_of_document(await read_document(request)))
 
     async def text(self, request: web.Request) -> web.Response:
         """Answer a workflow as YAML, to read and to edit."""
@@ -53,3 +56,8 @@ class ViewRoutes:
     async def inputs(self, request: web.Request) -> web.Response:
         caller = caller_of(request)
         return json_response(await self._service.views.inputs(parameters.execution_id_of(request), caller=caller))
+
+
+async def _answer(request: web.Request, value: JsonObject) -> web.Response:
+    body = orjson.dumps(value)
+    return await json_in_short(request, body) or json_response(value)

@@ -36,7 +36,6 @@ SOMETIMES = (
     "budget raised",
     "budget accepted",
     "held back by a budget",
-    "output refused",
 )
 """What must happen in any thousand seeds, or the simulator tests less than it says."""
 

@@ -347,3 +347,20 @@ async def test_bad_list_parameter_is_named(client: Client, query: str, parameter
     response = await client.get(f"/executions?{query}")
     assert response.status == 422
     assert (await response.json())["errors"][0]["path"] == parameter
+
+
+async def test_long_news_are_compressed_for_who_can_read_them_and_the_plain_status_never_is(
+    client: Client, service: DummyService
+) -> None:
+    execution_id = await start(client)
+    service.executions[execution_id].change(nodes={"text": {"output": "again " * 2000}})
+    path = f"/status/{execution_id}"
+    for query, encoding, told in (
+        ("", "gzip", None),
+        ("?since=0", "identity", None),
+        ("?since=0", "gzip", "gzip"),
+    ):
+        response = await client.get(path + query, headers={"Accept-Encoding": encoding})
+        assert response.headers.get("Content-Encoding") == told
+        assert (await response.json())["node_results"]["text"]["output"].startswith("again again")
+        assert response.headers["ETag"]

@@ -40,7 +40,8 @@ async def test_files_are_kept_for_ever_and_the_entry_is_asked_for_again(client: 
     for address in addresses:
         found = await client.get(address)
         assert (found.status, "immutable" in found.headers["Cache-Control"]) == (200, True)
-        assert "Content-Security-Policy" in found.headers
+        assert found.headers["X-Content-Type-Options"] == "nosniff"
+        assert ("Content-Security-Policy" in found.headers) == address.endswith(".svg")
     again = await client.get("/", headers={**HTML, "If-None-Match": page.headers["ETag"]})
     assert (again.status, page.headers["Cache-Control"]) == (304, "no-cache")
 

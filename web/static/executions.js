@@ -7,15 +7,15 @@ import { pill, setPill } from "./icons.js";
 import { followList } from "./list_news.js";
 import { STATUSES } from "./state.js";
 
-const PAGE = 100;
+const FIRST_PAGE = 100;
+const NEXT_PAGES = 500;
 const OVERSCAN = 8;
 const FIELDS = ["workflow", "user", "label"];
 
 export async function show(root, { query, signal }) {
   const list = new List(query, signal);
   set(root, list.element);
-  await list.load();
-  list.live();
+  await list.live();
 }
 
 class List {
@@ -93,17 +93,29 @@ class List {
   // Rows
 
   path(cursor) {
-    const query = new URLSearchParams({ limit: PAGE });
+    const query = new URLSearchParams({ limit: cursor ? NEXT_PAGES : FIRST_PAGE });
     for (const name of ["status", ...FIELDS]) if (this.query.get(name)) query.set(name, this.query.get(name));
     if (cursor) query.set("cursor", cursor);
     return `/executions?${query}`;
   }
 
+  /** Where news of what is listed comes from. */
+  newsPath() {
+    const query = new URLSearchParams();
+    for (const name of FIELDS) if (this.query.get(name)) query.set(name, this.query.get(name));
+    return `/events${query.size ? `?${query}` : ""}`;
+  }
+
+  /** Load the newest anew; what was loaded further down stays if it follows on. */
   async load() {
     const page = await persist(() => get(this.path(), { signal: this.signal }), this.signal);
+    const oldest = page.executions[page.executions.length - 1];
+    const before = this.order;
     this.rows.clear();
+    const follows = oldest !== undefined && page.next_cursor !== null && before.some((row) => row.execution_id === oldest.execution_id);
+    if (follows) this.take(before.slice(before.findIndex((row) => row.execution_id === oldest.execution_id)));
+    else this.cursor = page.next_cursor;
     this.take(page.executions);
-    this.cursor = page.next_cursor;
     this.arrange();
   }
 
@@ -127,10 +139,10 @@ class List {
     for (const row of rows) this.rows.set(row.execution_id, row);
   }
 
-  live() {
-    followList(this, this.signal);
+  async live() {
     const clock = setInterval(() => this.drawAges(), 5000);
     this.signal.addEventListener("abort", () => clearInterval(clock));
+    await followList(this, this.signal);
   }
 
   /** Whether a row that has changed is one of those asked for. */
@@ -148,6 +160,15 @@ class List {
   change(row) {
     if (this.wanted(row)) this.rows.set(row.execution_id, { ...this.rows.get(row.execution_id), ...row });
     else this.rows.delete(row.execution_id);
+    this.arrangeSoon();
+  }
+
+  remove(id) {
+    this.rows.delete(id);
+    this.arrangeSoon();
+  }
+
+  arrangeSoon() {
     this.scheduled ??= requestAnimationFrame(() => {
       this.scheduled = null;
       this.arrange();

@@ -1,7 +1,7 @@
 // Following what changes: the events of an execution, told by its actor. Reconnects by itself, and says while it cannot.
 
 import { connection, get, pause, persist, Problem } from "./api.js";
-import { ExecutionState } from "./state.js";
+import { ENDED, ExecutionState } from "./state.js";
 
 const WAIT_SECONDS = 20;
 const FRAME = 60;
@@ -34,8 +34,9 @@ export class Follower {
   async run() {
     try {
       for (;;) {
-        const ended = await this.listen();
-        if (ended) await this.whileItRests();
+        if (this.lastId === "") await this.begin();
+        const over = ENDED.has(this.state.status.status) || (await this.listen());
+        if (over) await this.whileItRests();
         else await this.shown();
       }
     } catch (error) {
@@ -43,6 +44,13 @@ export class Follower {
       if (error instanceof Problem) this.onGone(error);
       else throw error;
     }
+  }
+
+  /** Ask how it stands: all that anything has happened to. */
+  async begin() {
+    const payload = await persist(() => get(`/status/${this.id}?since=0`, { signal: this.signal }), this.signal);
+    this.lastId = String(payload.revision);
+    this.take({ ...payload, partial: false });
   }
 
   /** Hear events until the end (true), or until this page is not looked at (false). */

@@ -100,6 +100,7 @@ export class ExecutionState {
 }
 
 export const RESTING = new Set(["completed", "failed", "cancelled", "paused", "interrupted"]);
+export const ENDED = new Set(["completed", "failed", "cancelled"]);
 export const RESUMABLE = new Set(["failed", "cancelled", "paused", "interrupted"]);
 export const STATUSES = [
   "queued", "running", "waiting", "paused", "interrupted", "recovering", "completed", "failed", "cancelled",
