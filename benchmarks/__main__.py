@@ -22,6 +22,7 @@ COMMANDS = (
     ("recovery",),
     ("drain",),
     ("cancel",),
+    ("events",),
 )
 
 

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.report import Result, print_result, spread
-from benchmarks.sitting import ROOT, note, options, run
+from benchmarks.sitting import ROOT, note, options, resident_kilobytes, run
 from benchmarks.workloads import KILOBYTE, STEPS, calls, holding, line, registry
 from offbook.cli.tuning import tune_process
 from offbook.engine import Engine
@@ -67,12 +67,12 @@ async def grow(kind: str, live: int) -> Grown:
 async def _measure(start: Start, live: int) -> Grown:
     await start(100)
     tune_process()
-    before = _resident_kilobytes()
+    before = resident_kilobytes()
     began, burnt = time.perf_counter(), time.process_time()
     await start(live)
     took, burnt = time.perf_counter() - began, time.process_time() - burnt
     gc.collect()
-    return Grown((_resident_kilobytes() - before) / live, took, burnt)
+    return Grown((resident_kilobytes() - before) / live, took, burnt)
 
 
 async def _start_executions(engine: Engine, fingerprint: str, count: int) -> None:
@@ -110,11 +110,6 @@ async def _line(name: str, there: asyncio.Semaphore) -> list[str]:
 
 
 _tasks: list[asyncio.Task[list[str]]] = []
-
-
-def _resident_kilobytes() -> float:
-    with Path("/proc/self/status").open(encoding="ascii") as status:
-        return next(float(each.split()[1]) for each in status if each.startswith("VmRSS:"))
 
 
 def _in_process(kind: str, live: int) -> Grown:

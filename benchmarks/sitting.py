@@ -43,3 +43,9 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 def note(text: str) -> None:
     """Tell whoever watches how it goes, on standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+def resident_kilobytes() -> float:
+    """Return how much of the memory this process has."""
+    with Path("/proc/self/status").open(encoding="ascii") as status:
+        return next(float(each.split()[1]) for each in status if each.startswith("VmRSS:"))

@@ -1,12 +1,14 @@
-"""The servers that `status` and `status_under_load` ask: Offbook with executions in it, or a bare aiohttp handler.
+"""The servers that `status`, `status_under_load` and `events` ask: Offbook with executions in it, or bare aiohttp.
 
 Run as a process of its own. It is told what to do by lines on standard input, and answers each with a line of JSON:
-`start N`, `changes on|off`, `load on|off`, `transactions`, `processor`. It ends when standard input does.
+`start N`, `stream N`, `changes on|off`, `load on|off`, `lag on|off`, `transactions`, `resident`, `processor`. It ends
+when standard input does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sys
 import tempfile
@@ -18,7 +20,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from benchmarks.sitting import run
+from benchmarks.sitting import resident_kilobytes, run
 from benchmarks.workloads import FUNCTIONS, STEPS, calls, line, registry
 from offbook.cli.tuning import tune_process
 from offbook.engine import Engine
@@ -34,6 +36,8 @@ CHANGE_SECONDS = 10.0
 TICK_SECONDS = 0.05
 BLOCK_SECONDS = 10.0
 HELD_STEP = 5
+TOKENS_PER_SECOND = 50
+LAG_SECONDS = 0.005
 
 
 class Reports:
@@ -83,6 +87,43 @@ async def report(ctx: NodeContext) -> str:
 
 
 @FUNCTIONS.node
+async def stream(ctx: NodeContext) -> str:
+    """Show so many tokens a second until the attempt is aborted; each is the time at which it was shown, in ns."""
+    begun = time.monotonic()
+    for number in itertools.count(1):
+        await asyncio.sleep(begun + number / TOKENS_PER_SECOND - time.monotonic())
+        ctx.text(f"{time.monotonic_ns()} ")
+    return ""
+
+
+class Lag:
+    """How late the control loop is with what is due."""
+
+    def __init__(self) -> None:
+        self._late: list[float] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        self._late = []
+        self._task = asyncio.create_task(self._look())
+
+    def end(self) -> float:
+        """Return the 99th percentile in ms."""
+        assert self._task is not None
+        self._task.cancel()
+        return 1000 * sorted(self._late)[int(0.99 * len(self._late))]
+
+    async def _look(self) -> None:
+        while True:
+            due = time.monotonic() + LAG_SECONDS
+            await asyncio.sleep(LAG_SECONDS)
+            self._late.append(time.monotonic() - due)
+
+
+lag = Lag()
+
+
+@FUNCTIONS.node
 def burn(ctx: NodeContext) -> str:
     """Keep the processor busy in Python until the load is over."""
     total = 0
@@ -120,6 +161,15 @@ async def _of_offbook(engine: Engine, words: list[str]) -> object:
     match words:
         case ["start", count]:
             return await _start(engine, int(count))
+        case ["stream", count]:
+            document = line("stream", calls("stream"))
+            return [await engine.start(document, user="bench") for _ in range(int(count))]
+        case ["lag", "on"]:
+            lag.begin()
+        case ["lag", "off"]:
+            return lag.end()
+        case ["resident"]:
+            return resident_kilobytes()
         case ["changes", "on"]:
             reports.begin()
         case ["changes", "off"]:

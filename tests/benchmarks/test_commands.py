@@ -15,7 +15,7 @@ FIELDS = {"name", "value", "unit", "target", "baseline", "details", "met"}
 
 @pytest.mark.parametrize(
     "command",
-    [("throughput", "--durability", "exit"), ("throughput", "--durability", "sync"), ("resume",)],
+    [("throughput", "--durability", "exit"), ("throughput", "--durability", "sync"), ("resume",), ("events",)],
     ids=lambda command: " ".join(command),
 )
 def test_last_line_is_the_result_as_json(command: tuple[str, ...]) -> None:
