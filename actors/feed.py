@@ -108,7 +108,7 @@ class ExecutionFeed:
             self._idle = None
         self._around.feed = self
         self._listeners.setdefault(listener.owner, []).append(listener)
-        here = f"id: {self._life}-{self._last}\n\n".encode()
+        here = f"id: {self._life}-{self._last}\nevent: ready\ndata: {{}}\n\n".encode()
         found = _ID.fullmatch(after) if after else None
         if not after:
             listener.stream.send(here)

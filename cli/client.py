@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Protocol
 from urllib.parse import quote
 
@@ -9,12 +10,15 @@ import aiohttp
 import orjson
 
 from offbook.cli.exits import ServerProblem, ServerUnreachable
+from offbook.nodes.providers.sse import EventParser, ServerEvent
 from offbook.workflows.fork_request import ForkRequest
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 
 ANSWER_SECONDS = 60.0
 """How long a server may take to answer, on top of the time it was asked to wait."""
 CONNECT_SECONDS = 5.0
+SILENCE_SECONDS = 45.0
+"""How long a stream of events may be silent; a server that is there says so every 15 seconds."""
 
 
 class Client(Protocol):
@@ -79,6 +83,14 @@ class Client(Protocol):
         cursor: str | None,
         limit: int,
     ) -> JsonObject: ...
+
+    def events(self, execution_id: str, after: str) -> AsyncGenerator[ServerEvent, None]:
+        """Give what happens to an execution, after an event that was heard before; until its end or the stream's."""
+        ...
+
+    def list_events(self) -> AsyncGenerator[ServerEvent, None]:
+        """Give which executions come, change and go, until the stream ends."""
+        ...
 
     async def workflow(self, reference: str) -> JsonObject: ...
 
@@ -198,6 +210,28 @@ class HttpClient:
         named = {"workflow": workflow, "user": user, "cursor": cursor, "limit": str(limit)}
         query += [(name, value) for name, value in named.items() if value]
         return await self._ask_object("GET", "/executions", query=query)
+
+    def events(self, execution_id: str, after: str) -> AsyncGenerator[ServerEvent, None]:
+        return self._listen(f"/executions/{_part(execution_id)}/events", after)
+
+    def list_events(self) -> AsyncGenerator[ServerEvent, None]:
+        return self._listen("/events", "")
+
+    async def _listen(self, path: str, after: str) -> AsyncGenerator[ServerEvent, None]:
+        headers = {**self._headers, "Last-Event-ID": after} if after else self._headers
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
+        parser = EventParser()
+        try:
+            async with self._session.get(self._url + path, headers=headers, timeout=timeout) as response:
+                if response.status >= 400:
+                    raise self._problem(response.status, await response.read())
+                async for chunk in response.content.iter_any():
+                    for event in parser.events(chunk):
+                        yield event
+        except TimeoutError:
+            raise ServerUnreachable(self._url, f"silent for {SILENCE_SECONDS:g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise ServerUnreachable(self._url, str(error) or type(error).__name__) from None
 
     async def workflow(self, reference: str) -> JsonObject:
         return await self._ask_object("GET", f"/workflows/{_part(reference)}")

@@ -39,7 +39,7 @@ def render(watched: Watched) -> RenderableType:
     """Draw header, a bar for each node and item, the thinking and the text as it comes, and what went wrong."""
     parts: list[RenderableType] = [render_header(watched), render_nodes(watched)]
     if not watched.status.at_rest:
-        parts.extend(_streams(watched))
+        parts.extend(render_streams(watched))
     error = watched.payload.get("error")
     if error:
         parts.append(render_error(error))
@@ -78,10 +78,10 @@ def render_nodes(watched: Watched) -> RenderableType:
         status = entry["status"]
         style = STYLES.get(status, "")
         bar = ProgressBar(total=1.0, completed=_fraction(entry), width=BAR_WIDTH, complete_style=style or "white")
-        table.add_row(Text(node_id), bar, Text(status, style), Text(_figures(entry), "dim"))
+        table.add_row(Text(node_id), bar, Text(status, style), Text(describe_figures(entry), "dim"))
         if entry.get("items") and not watched.status.at_rest:
             for item in watched.running_items(node_id)[:MAX_ITEMS]:
-                text = _tail(watched.latest_text("text", node_id=node_id, item=item), 1, ITEM_TEXT)
+                text = tail(watched.latest_text("text", node_id=node_id, item=item), 1, ITEM_TEXT)
                 table.add_row(Text(f"  [{item}]", "cyan"), Text(text, "dim"), Text("running", "cyan"), Text(""))
     return table
 
@@ -98,14 +98,15 @@ def render_error(error: JsonObject) -> RenderableType:
     return Panel(text, title=escape(f"{where} failed"), title_align="left", border_style="red")
 
 
-def _streams(watched: Watched) -> Iterator[RenderableType]:
+def render_streams(watched: Watched) -> Iterator[RenderableType]:
+    """Draw the newest thought, and the newest text."""
     thought = watched.latest_text("thinking")
     if thought:
-        shown = Text(_tail(thought, THOUGHT_LINES, LINE_WIDTH), "italic")
+        shown = Text(tail(thought, THOUGHT_LINES, LINE_WIDTH), "italic")
         yield Panel(shown, title="thinking", title_align="left", border_style="blue")
     text = watched.latest_text("text")
     if text:
-        yield Panel(Text(_tail(text, TEXT_LINES, LINE_WIDTH)), title="text", title_align="left", border_style="dim")
+        yield Panel(Text(tail(text, TEXT_LINES, LINE_WIDTH)), title="text", title_align="left", border_style="dim")
 
 
 def _fraction(entry: JsonObject) -> float:
@@ -117,7 +118,8 @@ def _fraction(entry: JsonObject) -> float:
     return float(entry.get("fraction", 0.0))
 
 
-def _figures(entry: JsonObject) -> str:
+def describe_figures(entry: JsonObject) -> str:
+    """Say in a few words what a node has done so far."""
     words = []
     items = entry.get("items")
     if items:
@@ -133,7 +135,7 @@ def _figures(entry: JsonObject) -> str:
     return "  ".join(words)
 
 
-def _tail(text: str, lines: int, width: int) -> str:
+def tail(text: str, lines: int, width: int) -> str:
     """Return the end of a text, in so many lines of so many characters at most."""
     found: list[str] = []
     for paragraph in reversed(text.rstrip().splitlines() or [""]):

@@ -13,6 +13,7 @@ from offbook.cli.client import Client
 from offbook.cli.connect import Target, connect
 from offbook.cli.display import render
 from offbook.cli.exits import ExitCode, console, exit_code_at
+from offbook.cli.live import watch_one
 from offbook.cli.outcome import as_json_text, describe_receipt, print_outcome, print_value
 from offbook.cli.running import Interrupts, execute
 from offbook.cli.watch import follow_until_interrupted, open_show
@@ -54,20 +55,19 @@ async def _show_status(target: Target, execution_id: str, as_json: bool) -> int:
 
 
 async def _watch_status(target: Target, execution_id: str, as_json: bool) -> int:
+    if not as_json:
+        return await watch_one(target, execution_id)
 
     async def leave(count: int) -> bool:
         return False
 
     with Interrupts() as interrupts:
         async with connect(target) as client:
-            with open_show(console(stderr=as_json), wanted=True) as show:
-                payload = await follow_until_interrupted(client, execution_id, show, interrupts, leave)
+            with open_show(console(stderr=True), wanted=True) as show:
+                payload = await follow_until_interrupted(client, execution_id, show, interrupts, leave, patient=True)
     if payload is None:
         return ExitCode.INTERRUPTED
-    if as_json:
-        typer.echo(as_json_text(payload))
-    else:
-        print_outcome(payload, drawn=console().is_terminal)
+    typer.echo(as_json_text(payload))
     return exit_code_at(payload["status"])
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 import orjson
 
+from offbook.actors.event_ring import read_event_id
+from offbook.cli.local_events import read_events
 from offbook.cli.server_file import ServerFile, remove_server_file
 from offbook.engine import Engine
+from offbook.nodes.providers.sse import ServerEvent
 from offbook.settings import EngineSettings
 from offbook.web.app import create_app
 from offbook.web.server import serve_app
 from offbook.web.settings import WebSettings
 from offbook.workflows.caller import OPERATOR
 from offbook.workflows.fork_request import ForkRequest
+from offbook.workflows.records import ExecutionFilter
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 
 
@@ -111,6 +115,16 @@ class LocalClient:
             cursor=cursor,
             limit=limit,
         )
+
+    def events(self, execution_id: str, after: str) -> AsyncGenerator[ServerEvent, None]:
+        position = read_event_id(after) if after else None
+        watch = self._service.watching.watch
+        return read_events(lambda stream: watch(execution_id, stream, caller=OPERATOR, after=position))
+
+    def list_events(self) -> AsyncGenerator[ServerEvent, None]:
+        follow = self._service.feed.follow
+        where = ExecutionFilter()
+        return read_events(lambda stream: follow(stream, caller=OPERATOR, where=where, after=""))
 
     async def workflow(self, reference: str) -> JsonObject:
         return await self._service.workflow(reference)

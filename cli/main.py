@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from offbook.cli import database, demo, executions, forks, keys, play, serve, workflows
+from offbook.cli import database, demo, executions, forks, keys, live, play, serve, workflows
 from offbook.cli.version import version
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ def show_version() -> None:
 
 app.command("run")(play.run)
 app.command("status")(executions.status)
+app.command("watch")(live.watch)
 app.command("resume")(play.resume)
 app.command("fork")(forks.fork)
 app.command("cancel")(executions.cancel)

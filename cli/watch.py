@@ -1,26 +1,29 @@
-"""Following an execution until it is at rest: long polls in, a live display or lines out. Steers nothing."""
+"""Following an execution until it is at rest: its events in, a live display or lines out. Steers nothing."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from types import TracebackType
 from typing import Protocol, Self
 
+import orjson
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from offbook.cli.client import Client
 from offbook.cli.display import render
+from offbook.cli.exits import ServerUnreachable
 from offbook.cli.running import Interrupts
 from offbook.cli.watched import Change, Watched
 from offbook.workflows.values import JsonObject
 
-POLL_SECONDS = 30.0
-"""How long one question waits for news."""
 FRAMES_PER_SECOND = 8
+FIRST_DELAY = 0.5
+LONGEST_DELAY = 5.0
+"""Seconds between two tries to reach a server that is away."""
 
 
 class Show(Protocol):
@@ -50,8 +53,13 @@ class Lines:
 class Screen:
     """Redraws a live display: for terminals."""
 
-    def __init__(self, console: Console) -> None:
-        self._live = Live(console=console, refresh_per_second=FRAMES_PER_SECOND, transient=False)
+    def __init__(self, console: Console, draw: Callable[[Watched], RenderableType]) -> None:
+        self._watched: Watched | None = None
+        self._draw = draw
+        # Drawn so often a second, however much more often there is news.
+        self._live = Live(
+            console=console, refresh_per_second=FRAMES_PER_SECOND, transient=False, get_renderable=self._picture
+        )
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -63,15 +71,20 @@ class Screen:
         self._live.stop()
 
     def update(self, watched: Watched, changes: list[Change]) -> None:
-        self._live.update(render(watched))
+        self._watched = watched
+
+    def _picture(self) -> RenderableType:
+        return self._draw(self._watched) if self._watched is not None else ""
 
 
-def open_show(console: Console, *, wanted: bool) -> AbstractContextManager[Show]:
+def open_show(
+    console: Console, *, wanted: bool, draw: Callable[[Watched], RenderableType] = render
+) -> AbstractContextManager[Show]:
     """Give what fits the output: a live display on a terminal, lines elsewhere, nothing if it is not wanted."""
     if not wanted:
         return nullcontext(Silent())
     if console.is_terminal:
-        return Screen(console)
+        return Screen(console, draw)
     return nullcontext(Lines(stderr=console.stderr))
 
 
@@ -82,20 +95,39 @@ async def follow(
     *,
     watched: Watched | None = None,
     until: Callable[[Watched], bool] = lambda watched: False,
+    patient: bool = False,
 ) -> JsonObject:
     """Show an execution until it is at rest and stored, or until something else is so; return its whole status.
 
-    `watched`: what has been shown of it already.
+    `watched`: what has been shown of it already. `patient`: wait for a server that goes away to come back.
     """
     watched = watched or Watched()
-    show.update(watched, watched.apply(await client.status(execution_id)))
-    while not (watched.settled or until(watched)):
-        answer = await client.status(execution_id, since=watched.revision, wait=POLL_SECONDS)
-        show.update(watched, watched.apply(answer))
-        if not (watched.settled or until(watched)):
-            # Text streams faster than anybody reads: what comes meanwhile is in the next answer.
-            await asyncio.sleep(1 / FRAMES_PER_SECOND)
-    return await client.status(execution_id)
+    last = ""
+    delay = FIRST_DELAY
+    heard = over = False
+    while not over:
+        try:
+            async with aclosing(client.events(execution_id, last)) as events:
+                async for event in events:
+                    last, delay = event.id, FIRST_DELAY
+                    if event.name == "gap":
+                        # What was missed is in the snapshot after it.
+                        continue
+                    heard = True
+                    show.update(watched, watched.hear(event.name, orjson.loads(event.data)))
+                    over = event.name == "end" or watched.settled or until(watched)
+                    if over:
+                        break
+        except ServerUnreachable:
+            if not patient or not heard:
+                raise
+            show.update(watched, [Change(None, "the server is away: trying again")])
+        if not over:
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, LONGEST_DELAY)
+    status = await client.status(execution_id)
+    show.update(watched, watched.apply(status))
+    return status
 
 
 async def follow_until_interrupted(
@@ -104,9 +136,11 @@ async def follow_until_interrupted(
     show: Show,
     interrupts: Interrupts,
     on_interrupt: Callable[[int], Awaitable[bool]],
+    *,
+    patient: bool = False,
 ) -> JsonObject | None:
     """Follow; at each Ctrl-C ask `on_interrupt(count)` whether to go on. None if it said no."""
-    following = asyncio.create_task(follow(client, execution_id, show))
+    following = asyncio.create_task(follow(client, execution_id, show, patient=patient))
     try:
         while True:
             noticed = asyncio.create_task(interrupts.next())

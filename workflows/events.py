@@ -79,8 +79,6 @@ class Telling:
         payload = status_payload(run, context, None if turned else self._revision)
         events: list[Event] = []
         head = _head(payload)
-        if head != self._head:
-            events.append(("status", {key: value for key, value in payload.items() if key not in APART}))
         for node_id, entry in payload["node_results"].items():
             if entry is not UNTOUCHED:
                 events.append(("node", {"node_id": node_id, **entry}))
@@ -90,6 +88,9 @@ class Telling:
         usage = _usage(payload)
         if usage != self._usage:
             events.append(("usage", usage))
+        # Last: who hears that it has ended knows the rest.
+        if head != self._head:
+            events.append(("status", {key: value for key, value in payload.items() if key not in APART}))
         self._head, self._progress, self._usage = head, payload["progress"], usage
         self._revision, self._was = run.revision, now
         self._places.clear()

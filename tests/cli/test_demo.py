@@ -40,7 +40,7 @@ async def test_demo_loses_model_and_worker_and_ends_with_the_book(offbook: Run, 
         "chapter 1        attempt 1            kept, word for word",
         "chapter 2        attempt 4            kept, word for word",
         "chapter 3        attempt 1, repeated  cut off after ",
-        "4 database writes, 1 reads",
+        "4 database writes, 2 reads",
         str(tmp_path / "books" / "the-lamp-on-karli-road.html"),
     ):
         assert any(line in each for each in told), f"{line!r} does not come in its place:\n{run.out}"

@@ -170,6 +170,7 @@ class DummyFeed:
 
     async def follow(self, stream: Stream, *, caller: Caller, where: ExecutionFilter, after: str) -> None:
         await stream.open()
+        stream.send(b"id: dummy-0\nevent: ready\ndata: {}\n\n")
         page = await self._service.list_executions(caller=caller)
         for number, row in enumerate(page["executions"], 1):
             data = orjson.dumps(row).decode()
