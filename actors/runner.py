@@ -309,7 +309,10 @@ class NodeRunner:
             del self._calls[execution_id]
 
     def _finish(self, call: Call, output: JsonValue) -> None:
-        if self._end(call):
+        if call.stop_reason:
+            # It took its cancellation for an end: nobody knows whether this is the whole.
+            self._fail(call, stop_error(call), output if isinstance(output, str) else "")
+        elif self._end(call):
             self._tell(call, replies.finished(call, output, self._clock()))
 
     def _fail(
@@ -329,6 +332,9 @@ class NodeRunner:
             self._tell(call, failed)
 
     def _park(self, call: Call, park: Park) -> None:
+        if call.stop_reason:
+            self._fail(call, stop_error(call))
+            return
         try:
             parked = replies.parked(call, park, self._clock())
         except NodeFailure as refused:

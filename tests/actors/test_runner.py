@@ -747,6 +747,40 @@ def test_abort_ends_every_attempt_of_one_execution_and_of_no_other(stage: Stage,
     assert others.output() == "asynchronous at last"
 
 
+@pytest.mark.parametrize("reason", ["cancelled", "timeout"])
+def test_what_a_node_returns_that_was_told_to_stop_is_no_output_but_partial_text(stage: Stage, reason: str) -> None:
+    @stage.functions.node
+    async def evasive(ctx: NodeContext) -> str:
+        ctx.progress(0.5)
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return "as far as it came"
+
+    heard = stage.play("evasive", timeout={"total": 0.05} if reason == "timeout" else None)
+    heard.next(NodeProgressed)
+    if reason == "cancelled":
+        stage.runner.abort(AN_EXECUTION)
+    failed = heard.failed()
+    assert (failed.error.type, failed.partial) == (reason, "as far as it came")
+    stage.settle()
+    assert len(heard.ends) == 1
+    assert stage.runner.figures() == {"live_calls": 0, "queued_calls": 0, "abandoned": 0}
+
+
+def test_node_that_was_told_to_stop_does_not_park(stage: Stage) -> None:
+    @stage.functions.node
+    async def evasive(ctx: NodeContext) -> None:
+        ctx.progress(0.5)
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        raise Park("signal")
+
+    heard = stage.play("evasive")
+    heard.next(NodeProgressed)
+    stage.runner.abort(AN_EXECUTION)
+    assert heard.error().type == "cancelled"
+
+
 def test_abort_of_nothing_is_nothing(stage: Stage) -> None:
     stage.runner.abort(AN_EXECUTION)
     stage.runner.abort("nobody", silently=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -117,6 +118,29 @@ async def test_coroutine_that_does_not_let_itself_be_cancelled_is_abandoned(
     released.set()
     await worker.until_figures(abandoned=0)
     assert await worker.status(execution_id) == cancelled
+
+
+async def test_coroutine_that_takes_its_cancel_for_an_end_has_given_partial_text_and_is_asked_again(
+    worker: Worker, functions: FunctionRegistry
+) -> None:
+    @functions.node
+    async def write(ctx: NodeContext) -> str:
+        ctx.progress(0.5)
+        if ctx.attempt == 1:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            return "half a chap"
+        return "a chapter"
+
+    execution_id = await worker.start(workflow(python("a", "write"), template("b", "{{ last_output }}", needs=["a"])))
+    await worker.until(execution_id, lambda payload: payload["progress"]["percent"] > 0)
+    await worker.command(execution_id, "cancel")
+    cancelled = await worker.rest(execution_id)
+    node = cancelled["node_results"]["a"]
+    assert (cancelled["status"], node["status"], node["partial_output"]) == ("cancelled", "cancelled", "half a chap")
+    assert "output" not in node
+    await worker.resume(execution_id)
+    assert (await worker.rest(execution_id))["node_results"]["b"]["output"] == "a chapter"
 
 
 async def test_late_result_of_an_abandoned_attempt_is_not_taken_for_that_of_the_next(
