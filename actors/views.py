@@ -11,7 +11,8 @@ import yaml
 
 from offbook.actors.directory import ExecutionDirectory
 from offbook.workflows.caller import Caller
-from offbook.workflows.errors import ExecutionNotFound
+from offbook.workflows.errors import ExecutionNotFound, NodeNotFound
+from offbook.workflows.node_detail import MAX_ITEMS, node_detail
 from offbook.workflows.picture import picture_of
 from offbook.workflows.plan import Plan
 from offbook.workflows.run import Run
@@ -81,12 +82,24 @@ class Views:
 
     async def inputs(self, execution_id: str, *, caller: Caller) -> JsonObject:
         """Return what an execution was started with."""
+        return (await self._run(execution_id, caller)).inputs
+
+    async def node(
+        self, execution_id: str, node_id: str, *, caller: Caller, first: int = 0, limit: int = MAX_ITEMS
+    ) -> JsonObject:
+        """Describe a node with its items: from memory, or from the database once its execution has left it."""
+        run = await self._run(execution_id, caller)
+        if node_id not in run.plan.index:
+            raise NodeNotFound(execution_id, node_id, "the workflow has no such node")
+        return node_detail(run, node_id, first=first, limit=limit)
+
+    async def _run(self, execution_id: str, caller: Caller) -> Run:
         await self._check_caller(execution_id, caller)
         entry = self._directory.find(execution_id)
         run = entry.run if entry is not None else await self._stored_run(execution_id)
         if run.user is not None and not caller.may_see(run.user.id):
             raise ExecutionNotFound(execution_id)
-        return run.inputs
+        return run
 
 
 def _as_yaml(document: JsonObject) -> str:

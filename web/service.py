@@ -35,6 +35,10 @@ class Views(Protocol):
 
     async def inputs(self, execution_id: str, *, caller: Caller) -> JsonObject: ...
 
+    async def node(
+        self, execution_id: str, node_id: str, *, caller: Caller, first: int = 0, limit: int = 1000
+    ) -> JsonObject: ...
+
 
 class Stream(Protocol):
     """Where the events of one watcher go: whole ones, as bytes, without waiting."""

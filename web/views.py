@@ -13,6 +13,7 @@ from offbook.web.callers import caller_of
 from offbook.web.executions import json_response
 from offbook.web.service import Service
 from offbook.web.shrinking import json_in_short
+from offbook.workflows.node_detail import MAX_ITEMS
 from offbook.workflows.values import JsonObject
 
 
@@ -29,6 +30,7 @@ class ViewRoutes:
             web.get("/workflows/{reference}/text", self.text),
             web.get("/workflows/{reference}/diff/{other}", self.difference),
             web.get("/executions/{execution_id}/inputs", self.inputs),
+            web.get("/executions/{execution_id}/nodes/{node_id}", self.node),
         )
 
     async def layout(self, request: web.Request) -> web.Response:
@@ -56,6 +58,19 @@ class ViewRoutes:
     async def inputs(self, request: web.Request) -> web.Response:
         caller = caller_of(request)
         return json_response(await self._service.views.inputs(parameters.execution_id_of(request), caller=caller))
+
+    async def node(self, request: web.Request) -> web.Response:
+        """Answer a node with its items, `limit` of them from the `first`."""
+        caller = caller_of(request)
+        execution_id = parameters.execution_id_of(request)
+        query = request.query
+        parameters.check_names(query, ("first", "limit"))
+        first = parameters.whole_number("first", query.get("first", "0"), most=10**9)
+        limit = parameters.whole_number("limit", query.get("limit", str(MAX_ITEMS)), least=1, most=MAX_ITEMS)
+        node_id = request.match_info["node_id"]
+        return json_response(
+            await self._service.views.node(execution_id, node_id, caller=caller, first=first, limit=limit)
+        )
 
 
 async def _answer(request: web.Request, value: JsonObject) -> web.Response:

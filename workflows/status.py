@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import orjson
@@ -70,7 +71,7 @@ def status_payload(run: RunState, context: StatusContext, since: int | None = No
             "current": run.current_nodes if not status.at_rest else [],
         },
         "node_results": {
-            node.id: _node_result(run, node, work, status) for node, work in nodes if work.revision > after
+            node.id: node_entry(run, node, work, status) for node, work in nodes if work.revision > after
         },
         "processing_steps": [step_entry(step) for step in run.steps if step[-1] > after],
         "first_seq": run.steps.first_seq,
@@ -95,25 +96,36 @@ def status_payload(run: RunState, context: StatusContext, since: int | None = No
 
 def waiting_detail(run: RunState) -> JsonObject | None:
     """Say what the execution waits for: a person before a time, the earliest time first, then what has none."""
-    best: tuple[int, float, JsonObject] | None = None
+    return min(waits(run), key=lambda each: each[0], default=((), {}))[1] or None
+
+
+def waits(run: RunState) -> Iterator[tuple[tuple[int, float], JsonObject]]:
+    """Yield what each node and item that waits waits for, and how that is to be sorted."""
     for node, item, work in run.waiting:
         kind, name, why = _waits_for(node, work)
         due = work.due
-        order = (0 if kind == "signal" else 1, due if due is not None else float("inf"))
-        if best is None or order < best[:2]:
-            detail: JsonObject = {"kind": kind, "name": name, "until": format_time(due), "node_id": node.id}
-            if kind == "provider":
-                detail |= {"item": item, "limit": {"kind": "provider", "why": why}}
-            if kind == "signal" and work.park is not None:
-                detail["form"] = work.park.form
-            best = (*order, detail)
+        detail: JsonObject = {
+            "kind": kind,
+            "name": name,
+            "until": format_time(due),
+            "node_id": node.id,
+            "item": item,
+        }
+        if kind == "provider":
+            detail["limit"] = {"kind": "provider", "why": why}
+        if kind == "signal" and work.park is not None:
+            detail["form"] = work.park.form
+        yield (0 if kind == "signal" else 1, due if due is not None else float("inf")), detail
     for node, item, held in run.held:
-        order = (1, held.until if held.until is not None else float("inf"))
-        if best is None or order < best[:2]:
-            detail = {"kind": "provider", "name": held.name, "until": format_time(held.until), "node_id": node.id}
-            detail |= {"item": item, "limit": {"kind": held.kind, "why": held.why}}
-            best = (*order, detail)
-    return best[2] if best else None
+        detail = {
+            "kind": "provider",
+            "name": held.name,
+            "until": format_time(held.until),
+            "node_id": node.id,
+            "item": item,
+            "limit": {"kind": held.kind, "why": held.why},
+        }
+        yield (1, held.until if held.until is not None else float("inf")), detail
 
 
 def _waits_for(node: PlanNode, work: Work) -> tuple[str, str, str]:
@@ -142,18 +154,19 @@ def _result(run: RunState) -> JsonValue:
     found = {
         node.id: run.outputs[node.id] for node in run.plan.nodes if node.type == "output" and node.id in run.outputs
     }
-    entries = {node_id: output_entry(_output_url(run, node_id), value) for node_id, value in found.items()}
+    entries = {node_id: output_entry(output_url(run, node_id), value) for node_id, value in found.items()}
     shown = {node_id: entry.get("output", entry) for node_id, entry in entries.items()}
     if len(shown) == 1:
         return next(iter(shown.values()))
     return shown or None
 
 
-def _output_url(run: RunState, node_id: str) -> str:
+def output_url(run: RunState, node_id: str) -> str:
     return f"/executions/{run.execution_id}/nodes/{node_id}/output"
 
 
-def _node_result(run: RunState, node: PlanNode, work: Work, status: ExecutionStatus) -> JsonObject:
+def node_entry(run: RunState, node: PlanNode, work: Work, status: ExecutionStatus) -> JsonObject:
+    """Describe a node as the status does."""
     if not work.revision:
         return UNTOUCHED
     entry: JsonObject = {
@@ -163,7 +176,7 @@ def _node_result(run: RunState, node: PlanNode, work: Work, status: ExecutionSta
         "finished_at": format_time(work.finished_at),
     }
     if node.id in run.outputs and run.settled(node.index):
-        entry.update(output_entry(_output_url(run, node.id), run.outputs[node.id]))
+        entry.update(output_entry(output_url(run, node.id), run.outputs[node.id]))
     if work.items is not None:
         entry["items"] = {
             "completed": work.count_items(NodeStatus.COMPLETED),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from tests.scenarios.conftest import Open
 from tests.scenarios.documents import foreach, llm, output, template, workflow
+from tests.scenarios.fake_model import FINE, Asked, FakeModel, Reply
 from tests.scenarios.worker import NOBODY, Worker
 
 NOVEL = workflow(
@@ -81,3 +85,71 @@ async def test_output_is_read_as_markdown_on_request(worker: Worker) -> None:
     assert (await worker.call("GET", path)).body == "# Night\n\n<b>dark</b>"
     assert (await worker.call("GET", f"{path}?as=html")).status == 422
     assert (await worker.call("GET", f"{path}?as=markdown", user="eve")).status == 404
+
+
+async def test_node_is_told_with_each_of_its_items_from_memory_and_from_the_database(
+    opened: Open, model: FakeModel
+) -> None:
+    may_end, may_fail = asyncio.Event(), asyncio.Event()
+
+    def reply(asked: Asked) -> Reply:
+        match asked.prompt, asked.number:
+            case ("item 1", 1):
+                return Reply(status=503, error="busy")
+            case ("item 2", _):
+                return Reply(waits_for=may_end)
+            case ("item 3", _):
+                return Reply(status=429, error="slow down", headers={"Retry-After": "3600"}, waits_for=may_fail)
+        return FINE
+
+    model.reply = reply
+    worker = await opened(providers=model.providers, retain_seconds=0.2)
+    do = llm("do", "item {{ index }}", model="fake/writer", retry={"attempts": 2, "delay": 0})
+    execution_id = await worker.start(workflow(foreach("all", do, count=6, concurrency=4), template("other", "x")))
+    path = f"/executions/{execution_id}/nodes/all"
+    # From its answer on, calls with the key wait.
+    await worker.until(
+        execution_id, lambda payload: payload["node_results"]["all"].get("items", {}).get("completed") == 4
+    )
+    may_fail.set()
+    await worker.until(execution_id, lambda payload: payload["processing_steps"][-1]["kind"] == "retry")
+    reads = (await worker.transactions())[0]
+    detail = (await worker.call("GET", path)).body
+    assert (detail["node_id"], detail["type"], detail["status"], detail["next_item"]) == (
+        "all",
+        "foreach",
+        "running",
+        None,
+    )
+    items = {each["item"]: each for each in detail["item_results"]}
+    assert [items[number]["attempt"] for number in range(4)] == [1, 2, 1, 1]
+    assert [items[number]["status"] for number in range(4)] == ["completed", "completed", "running", "waiting"]
+    assert items[1]["usage"]["output_tokens"] > 0
+    assert (await worker.call("GET", items[1]["output_url"])).body == "a fine text"
+    assert items[2]["output_url"] is None
+    assert items[3]["error"]["type"] == "rate_limit"
+    assert items[3]["waiting"]["kind"] == "provider"
+    page = (await worker.call("GET", f"{path}?first=1&limit=2")).body
+    assert ([each["item"] for each in page["item_results"]], page["next_item"]) == ([1, 2], 3)
+    assert (await worker.transactions())[0] == reads
+    may_end.set()
+    await worker.command(execution_id, "cancel")
+    await worker.rest(execution_id)
+    await worker.evicted(execution_id)
+    stored = (await worker.call("GET", path)).body
+    assert [each["attempt"] for each in stored["item_results"]][:4] == [1, 2, 1, 1]
+    assert stored["item_results"][1]["status"] == "completed"
+    assert stored["item_results"][3]["status"] == "cancelled"
+
+
+async def test_node_of_nobody_and_of_another_is_not_found(worker: Worker) -> None:
+    execution_id = await worker.start(workflow(template("a", "x")))
+    await worker.rest(execution_id)
+    path = f"/executions/{execution_id}/nodes"
+    plain = (await worker.call("GET", f"{path}/a", user="ada")).body
+    assert (plain["status"], plain["output"], plain["item_results"]) == ("completed", "x", [])
+    assert (await worker.call("GET", f"{path}/b")).status == 404
+    assert (await worker.call("GET", f"{path}/a", user="bob")).status == 404
+    assert (await worker.call("GET", f"/executions/{NOBODY}/nodes/a")).status == 404
+    for query in ("first=-1", "limit=0", "limit=100000", "items=3"):
+        assert (await worker.call("GET", f"{path}/a?{query}")).status == 422

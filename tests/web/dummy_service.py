@@ -394,3 +394,11 @@ class DummyViews:
 
     async def inputs(self, execution_id: str, *, caller: Caller) -> JsonObject:
         return self._service.find(execution_id, caller).inputs
+
+    async def node(
+        self, execution_id: str, node_id: str, *, caller: Caller, first: int = 0, limit: int = 1000
+    ) -> JsonObject:
+        execution = self._service.find(execution_id, caller)
+        if node_id not in execution.nodes:
+            raise NodeNotFound(execution_id, node_id, "the workflow has no such node")
+        return {**execution.nodes[node_id], "first": first, "limit": limit}
