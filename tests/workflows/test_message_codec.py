@@ -10,8 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from offbook.workflows.budgets import Budget, BudgetScope, BudgetUnit
 from offbook.workflows.message_codec import RecordUnreadable, decode, encode
 from offbook.workflows.messages import (
+    BudgetFreed,
+    BudgetSet,
+    BudgetWarned,
     CancelRequested,
     CrashedForGood,
     CutOff,
@@ -49,7 +53,8 @@ JSON: some.SearchStrategy[Any] = some.recursive(
 )
 OBJECT = some.dictionaries(TEXT, JSON, max_size=4)
 USAGE = some.builds(Usage, NUMBER, NUMBER, some.booleans())
-ERROR = some.builds(NodeError, TEXT, TEXT, some.booleans(), some.none() | TIME, TEXT)
+ERROR = some.builds(NodeError, TEXT, TEXT, some.booleans(), some.none() | TIME, TEXT, TEXT)
+BUDGET = some.builds(Budget, *(some.sampled_from(kind) for kind in (BudgetScope, BudgetUnit)), NUMBER)
 USER = some.builds(ExecutionUser, TEXT, TEXT, TEXT)
 ITEM = some.none() | NUMBER
 ATTEMPT = (TEXT, ITEM, NUMBER, NUMBER)
@@ -63,6 +68,7 @@ MESSAGES: dict[type[Any], some.SearchStrategy[Any]] = {
         NodeFailed,
         *(*ATTEMPT, ERROR, TIME, USAGE, TEXT, some.floats(0, 1), TEXT),
         some.lists(TEXT, max_size=3).map(tuple),
+        some.booleans(),
     ),
     NodeReused: some.builds(NodeReused, *ATTEMPT, TIME),
     NodeParked: some.builds(
@@ -94,6 +100,9 @@ MESSAGES: dict[type[Any], some.SearchStrategy[Any]] = {
     PauseRequested: some.builds(PauseRequested, TIME),
     InterruptRequested: some.builds(InterruptRequested, TIME, some.booleans()),
     ResumeRequested: some.builds(ResumeRequested, NUMBER, TIME, TEXT, some.none() | USER, NUMBER, NUMBER),
+    BudgetSet: some.builds(BudgetSet, some.none() | BUDGET, TIME),
+    BudgetFreed: some.builds(BudgetFreed, TIME),
+    BudgetWarned: some.builds(BudgetWarned, TEXT, TIME),
     CrashedForGood: some.builds(CrashedForGood, NUMBER, ERROR, TIME),
 }
 
