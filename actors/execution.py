@@ -49,6 +49,7 @@ from offbook.actors.messages import (
     WriteDone,
     WriteFailed,
 )
+from offbook.actors.other_user import audit, user_to_be
 from offbook.actors.publisher import Publisher
 from offbook.actors.purse import Purse, make_purse
 from offbook.actors.recorder import STARTS, Recorder
@@ -69,8 +70,6 @@ from offbook.workflows.effects import (
 )
 from offbook.workflows.errors import (
     CommandRefused,
-    ExecutionUserMissing,
-    Forbidden,
     IdempotencyConflict,
     IllegalTransition,
     NodeNotFound,
@@ -528,6 +527,7 @@ class ExecutionActor(LoopActor):
             self._tell_supervisor(ExecutionDiscarded(run.execution_id))
             return
         run.db_writes += 1
+        audit(run, resuming)
         self._apply(replace(resuming, reads=run.db_reads, writes=run.db_writes))
         _pass_value(self._recorder.when_recorded(run.epoch, strict=False), future)
         self._apply(Recovered(run.epoch, self._around.clock()))
@@ -543,7 +543,7 @@ class ExecutionActor(LoopActor):
         if isinstance(message.write, ClaimExecution) and self._run.status.at_rest:
             # Whether it was committed may be unknown: a later epoch says that this is at rest, as it was.
             run = self._run
-            self._apply(TakenUp(message.write.epoch + 1, self._around.clock(), run.db_reads, run.db_writes))
+            self._apply(TakenUp(message.write.epoch + 1, self._around.clock(), run.db_reads, run.db_writes, run.user))
         if isinstance(message.write, InsertExecution):
             # Whether it was committed may be unknown, and its sender hears that nothing was started.
             undo = DeleteExecution(self._run.execution_id)
@@ -659,10 +659,7 @@ class ExecutionActor(LoopActor):
 
     def _resume(self, message: ResumeExecution) -> LoopFuture:
         run = self._run
-        if run.user is None:
-            raise ExecutionUserMissing(run.execution_id)
-        if message.user is not None and message.user.id != run.user.id:
-            raise Forbidden(run.execution_id, "it runs on behalf of another user, and is resumed only for that one")
+        other = user_to_be(run, message, self._resuming)
         if self._resuming is not None and self._pending is not None:
             # It is about to: the same answer, and no second run.
             return self._pending
@@ -675,13 +672,14 @@ class ExecutionActor(LoopActor):
         run.check_regenerations()
         epoch = run.epoch + 1
         # Nothing changes before the claim is stored: if it is not, this is still at rest, as it was.
-        self._resuming = ResumeRequested(epoch, self._around.clock(), message.guidance, message.user)
+        self._resuming = ResumeRequested(epoch, self._around.clock(), message.guidance, other)
         claim = ClaimExecution(
             run.execution_id,
             epoch,
             self._around.worker_id,
             ExecutionStatus.RUNNING.value,
-            reservation(run, epoch, self._resuming.at),
+            reservation(run, epoch, self._resuming.at, other),
+            other,
         )
         return self._write_and_wait(claim)
 
@@ -725,7 +723,10 @@ class ExecutionActor(LoopActor):
             self._apply(InterruptRequested(self._around.clock(), message.abort))
 
     def _go_on(self, message: BeginExecution) -> None:
-        if not self._run.status.at_rest:
+        if not self._inserted:
+            # A place came free before its row was stored: nothing is paid for that may not be accepted.
+            self._begin = True
+        elif not self._run.status.at_rest:
             self._apply(Recovered(message.epoch, self._around.clock(), message.lost))
         elif not self._saved:
             # The actor before this one came to rest and crashed before it knew that it was stored.
@@ -746,7 +747,9 @@ class ExecutionActor(LoopActor):
             self._saved = False
             self._apply(ResumeRequested(message.epoch, now, reads=run.db_reads, writes=run.db_writes))
         else:
-            self._apply(TakenUp(message.epoch, now, run.db_reads, run.db_writes))
+            # What rests may have been claimed for another user, whose resume nobody was told of.
+            user = run.user if run.status.at_rest else None
+            self._apply(TakenUp(message.epoch, now, run.db_reads, run.db_writes, user))
 
     def _fail_for_good(self, message: GiveUpExecution) -> None:
         if self._run.status.at_rest:

@@ -114,6 +114,8 @@ class ResumeExecution:
     execution_id: str
     guidance: str = ""
     user: ExecutionUser | None = None
+    """Forbidden if it is not whose it is, unless it is to be theirs from here on."""
+    as_other_user: bool = False
 
 
 @dataclass(frozen=True, slots=True)

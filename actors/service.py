@@ -292,10 +292,21 @@ class ExecutionService:
             raise StorageUnavailable(f"not stored within {STORE_TIMEOUT:g} s") from None
 
     async def resume(
-        self, execution_id: str, *, caller: Caller, guidance: str = "", user: ExecutionUser | None = None
+        self,
+        execution_id: str,
+        *,
+        caller: Caller,
+        guidance: str = "",
+        user: ExecutionUser | None = None,
+        as_other_user: bool = False,
     ) -> JsonObject:
-        """Have an execution go on from what did not finish; the same answer if it does already."""
-        epoch = await self._command(ResumeExecution(execution_id, guidance, user), caller)
+        """Have an execution go on from what did not finish; the same answer if it does already.
+
+        `as_other_user`, for operators: it goes on on behalf of `user`, whose it is from then on.
+        """
+        if as_other_user and not caller.is_operator:
+            raise Forbidden(execution_id, "only an operator resumes an execution as another user")
+        epoch = await self._command(ResumeExecution(execution_id, guidance, user, as_other_user), caller)
         return {"execution_id": execution_id, "epoch": epoch, "status_url": f"/status/{execution_id}"}
 
     async def cancel(self, execution_id: str, *, caller: Caller) -> None:

@@ -53,6 +53,7 @@ class Client(Protocol):
         guidance: str,
         user: ExecutionUser | None,
         workflow: str | JsonObject | None = None,
+        as_other_user: bool = False,
     ) -> JsonObject: ...
 
     async def plan_resume(self, execution_id: str) -> JsonObject: ...
@@ -158,8 +159,11 @@ class HttpClient:
         guidance: str,
         user: ExecutionUser | None,
         workflow: str | JsonObject | None = None,
+        as_other_user: bool = False,
     ) -> JsonObject:
-        body = {"guidance": guidance, "user": user.to_json() if user else None, "workflow": workflow}
+        body: JsonObject = {"guidance": guidance, "user": user.to_json() if user else None, "workflow": workflow}
+        if as_other_user:
+            body["as_other_user"] = True
         return await self._ask_object("POST", f"/executions/{_part(execution_id)}/resume", json=body)
 
     async def plan_resume(self, execution_id: str) -> JsonObject:

@@ -65,10 +65,13 @@ class LocalClient:
         guidance: str,
         user: ExecutionUser | None,
         workflow: str | JsonObject | None = None,
+        as_other_user: bool = False,
     ) -> JsonObject:
         if workflow is not None:
             await self._service.forks.check_workflow(execution_id, workflow, caller=OPERATOR)
-        return await self._service.resume(execution_id, caller=OPERATOR, guidance=guidance, user=user)
+        return await self._service.resume(
+            execution_id, caller=OPERATOR, guidance=guidance, user=user, as_other_user=as_other_user
+        )
 
     async def plan_resume(self, execution_id: str) -> JsonObject:
         return await self._service.forks.plan_resume(execution_id, caller=OPERATOR)

@@ -73,6 +73,11 @@ def resume(
         typer.Option("--workflow", metavar="FILE", help="Refused, with what differs, unless it is what it runs."),
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would be kept and run, and its cost.")] = False,
+    role: Annotated[str | None, typer.Option("--role", help="Role of another user.")] = None,
+    tier: Annotated[str | None, typer.Option("--tier", help="Tier of another user.")] = None,
+    as_other_user: Annotated[
+        bool, typer.Option("--as-other-user", help="Let it go on on behalf of --user, whose it is from then on.")
+    ] = False,
     watch: options.Watch = False,
     detach: Annotated[bool, typer.Option("--detach", help="Leave it to the server once it is accepted.")] = False,
     as_json: options.AsJson = False,
@@ -84,8 +89,11 @@ def resume(
     """Have an execution go on from what did not finish; what did is kept."""
 
     async def begin(client: Client) -> str:
+        named = arguments.parse_user(user, role, tier)
+        if named is None and (as_other_user or role or tier):
+            raise UsageRefused("no user is named", hint="say as whom it is to go on: --user ID")
         runs = (await workflow_of(client, workflow))[0] if workflow is not None else None
-        await client.resume(execution_id, guidance=guidance, user=arguments.parse_user(user), workflow=runs)
+        await client.resume(execution_id, guidance=guidance, user=named, workflow=runs, as_other_user=as_other_user)
         return execution_id
 
     async def show_plan() -> int:

@@ -340,10 +340,19 @@ class Engine:
         """Return the status payload."""
         return _payload(await self.service.status(execution_id, caller=OPERATOR))
 
-    async def resume(self, execution_id: str, *, guidance: str = "", user: str | None = None) -> None:
-        """Have an execution go on from what did not finish."""
-        named = ExecutionUser(user) if user else None
-        await self.service.resume(execution_id, caller=OPERATOR, guidance=guidance, user=named)
+    async def resume(
+        self,
+        execution_id: str,
+        *,
+        guidance: str = "",
+        user: str | ExecutionUser | None = None,
+        as_other_user: bool = False,
+    ) -> None:
+        """Have an execution go on from what did not finish; `as_other_user`: as `user`, whose it is from then on."""
+        named = ExecutionUser(user) if isinstance(user, str) else user
+        await self.service.resume(
+            execution_id, caller=OPERATOR, guidance=guidance, user=named, as_other_user=as_other_user
+        )
 
     async def fork(
         self,

@@ -37,7 +37,8 @@ class _Kept:
     stored: StoredExecution
     percent: float = 0.0
     error_type: str | None = None
-    idempotency_key: str | None = None
+    idempotency_key: tuple[str | None, str] | None = None
+    """With the user who brought it, whoever's the execution is now."""
     request_hash: str | None = None
 
 
@@ -97,7 +98,7 @@ class MemoryStore:
                 self.books.release(write.execution_id)
                 kept = self._executions.pop(write.execution_id, None)
                 if kept is not None and kept.idempotency_key is not None:
-                    del self._keys[_user_id(kept.stored), kept.idempotency_key]
+                    del self._keys[kept.idempotency_key]
                 return WriteResult(kept is not None)
             case PutWorkflow():
                 known = self._workflows.get(write.fingerprint)
@@ -116,6 +117,7 @@ class MemoryStore:
             self._workflows[write.fingerprint] = _Document(row, _copy(write.document), None)
         if write.execution_id in self._executions:
             return WriteResult()
+        key = None
         if write.idempotency_key is not None:
             key = (write.user.id if write.user else None, write.idempotency_key)
             holder = self._keys.setdefault(key, write.execution_id)
@@ -142,9 +144,7 @@ class MemoryStore:
             parent_id=write.parent_id,
             budget=write.budget,
         )
-        self._executions[write.execution_id] = _Kept(
-            stored, idempotency_key=write.idempotency_key, request_hash=write.request_hash
-        )
+        self._executions[write.execution_id] = _Kept(stored, idempotency_key=key, request_hash=write.request_hash)
         return WriteResult()
 
     def _claim(self, write: ClaimExecution) -> bool:
@@ -153,7 +153,13 @@ class MemoryStore:
             return False
         if kept.stored.epoch == write.epoch:
             return kept.stored.worker_id == write.worker_id
-        kept.stored = replace(kept.stored, epoch=write.epoch, worker_id=write.worker_id, status=write.status)
+        kept.stored = replace(
+            kept.stored,
+            epoch=write.epoch,
+            worker_id=write.worker_id,
+            status=write.status,
+            user=write.user or kept.stored.user,
+        )
         return True
 
     def _save(self, write: SaveState) -> bool:
@@ -176,6 +182,7 @@ class MemoryStore:
             started_at=write.started_at,
             finished_at=write.finished_at,
             checkpoint=write.checkpoint,
+            user=write.user or kept.stored.user,
         )
         kept.percent, kept.error_type = write.percent, write.error_type
         return True

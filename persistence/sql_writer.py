@@ -27,6 +27,7 @@ from offbook.workflows.records import (
     WriteResult,
 )
 from offbook.workflows.states import ExecutionStatus
+from offbook.workflows.values import ExecutionUser
 
 Numbered = tuple[int, Any]
 """A write, and its place among the results."""
@@ -137,7 +138,10 @@ class SqlWriter:
     def _save(self, connection: Connection, saves: list[Numbered], results: list[WriteResult]) -> None:
         if not saves:
             return
-        changed = connection.execute(_SAVE, [_saved_columns(write) for _, write in saves]).rowcount
+        # A first epoch changes nothing of whose an execution is: most saves leave those columns alone.
+        plain = [_saved_columns(write) for _, write in saves if write.user is None]
+        owned = [{**_saved_columns(write), **_user_columns(write.user)} for _, write in saves if write.user]
+        changed = sum(connection.execute(_SAVE, rows).rowcount for rows in (plain, owned) if rows)
         if changed != len(saves):
             _refuse_stale(connection, saves, results)
             saves = [(place, write) for place, write in saves if results[place].applied]
@@ -230,11 +234,9 @@ def _refuse_used_keys(connection: Connection, inserts: list[Numbered], results: 
 def _claim(connection: Connection, claims: list[Numbered], results: list[WriteResult]) -> None:
     if not claims:
         return
-    rows = [
-        {"of": w.execution_id, "ours": w.epoch, "epoch": w.epoch, "worker_id": w.worker_id, "status": w.status}
-        for _, w in claims
-    ]
-    if connection.execute(_CLAIM, rows).rowcount != len(claims):
+    plain = [_claimed_columns(write) for _, write in claims if write.user is None]
+    owned = [{**_claimed_columns(write), **_user_columns(write.user)} for _, write in claims if write.user]
+    if sum(connection.execute(_CLAIM, rows).rowcount for rows in (plain, owned) if rows) != len(claims):
         # A claim that is repeated because its commit was uncertain finds its own epoch there.
         _refuse_stale(connection, claims, results)
 
@@ -285,9 +287,7 @@ def _execution_row(write: InsertExecution) -> dict[str, Any]:
         "status": ExecutionStatus.RUNNING.value,
         "epoch": 1,
         "worker_id": write.worker_id,
-        "user_id": user.id if user else None,
-        "user_role": user.role if user else None,
-        "user_tier": user.tier if user else None,
+        **_user_columns(user),
         "labels": orjson.dumps(write.labels).decode(),
         "inputs": pack(write.inputs),
         "durability": write.durability,
@@ -305,6 +305,24 @@ def _key(write: InsertExecution) -> str | None:
     if write.idempotency_key is None:
         return None
     return digest(write.user.id if write.user else None, write.idempotency_key)
+
+
+def _claimed_columns(write: ClaimExecution) -> dict[str, Any]:
+    return {
+        "of": write.execution_id,
+        "ours": write.epoch,
+        "epoch": write.epoch,
+        "worker_id": write.worker_id,
+        "status": write.status,
+    }
+
+
+def _user_columns(user: ExecutionUser | None) -> dict[str, Any]:
+    return {
+        "user_id": user.id if user else None,
+        "user_role": user.role if user else None,
+        "user_tier": user.tier if user else None,
+    }
 
 
 def _saved_columns(write: SaveState) -> dict[str, Any]:
@@ -331,9 +349,7 @@ def _checkpoint_row(write: SaveState) -> dict[str, Any]:
         "epoch": write.epoch,
         "schema_version": summary.schema_version,
         "fingerprint": summary.fingerprint,
-        "user_id": user.id if user else None,
-        "user_role": user.role if user else None,
-        "user_tier": user.tier if user else None,
+        **_user_columns(user),
         "failed_node": summary.failed_node,
         "completed_nodes": orjson.dumps(summary.completed_nodes).decode(),
         "last_output_node": summary.last_output_node,

@@ -125,10 +125,15 @@ class ExecutionRoutes:
         guidance = fields.text("guidance")
         workflow = fields.take("workflow", str, dict)
         user = fields.user("user")
+        as_other_user = bool(fields.take("as_other_user", bool))
+        if as_other_user and user is None:
+            fields.refuse("missing-field", "user", "is missing: say as whom it is to go on")
         fields.done()
         if workflow is not None:
             await self._service.forks.check_workflow(execution_id, workflow, caller=caller)
-        answer = await self._service.resume(execution_id, caller=caller, guidance=guidance or "", user=user)
+        answer = await self._service.resume(
+            execution_id, caller=caller, guidance=guidance or "", user=user, as_other_user=as_other_user
+        )
         return json_response({"status_url": status_url(execution_id), **answer}, 202)
 
     async def cancel(self, request: web.Request) -> web.Response:

@@ -139,7 +139,13 @@ class Service(Protocol):
     ) -> StatusAnswer: ...
 
     async def resume(
-        self, execution_id: str, *, caller: Caller, guidance: str = "", user: ExecutionUser | None = None
+        self,
+        execution_id: str,
+        *,
+        caller: Caller,
+        guidance: str = "",
+        user: ExecutionUser | None = None,
+        as_other_user: bool = False,
     ) -> JsonObject: ...
 
     async def cancel(self, execution_id: str, *, caller: Caller) -> None: ...

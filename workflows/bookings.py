@@ -8,20 +8,25 @@ from offbook.workflows.document import ForeachConfig
 from offbook.workflows.ledger import NO_ITEM, Bookings, Entry, EntryKind
 from offbook.workflows.plan import PlanNode
 from offbook.workflows.run_state import Receipt, RunState
-from offbook.workflows.values import NO_USAGE, JsonObject, Usage
+from offbook.workflows.values import NO_USAGE, ExecutionUser, JsonObject, Usage
 from offbook.workflows.work import Work
 
 _INPUT = re.compile(r"\s*(?:\{\{)?\s*inputs\.([a-zA-Z_]\w*)\s*(?:\}\})?\s*")
 
 
-def reservation(run: RunState, epoch: int, at: float) -> Bookings | None:
-    """Return what a run reserves when it begins or goes on in an epoch; None if nothing in it is known to cost."""
+def reservation(run: RunState, epoch: int, at: float, user: ExecutionUser | None = None) -> Bookings | None:
+    """Return what a run reserves when it begins or goes on in an epoch; None if nothing in it is known to cost.
+
+    `user`: on whose behalf it is to go on, if that changes.
+    """
     if not run.plan.is_paid:
         return None
     usage = expected_usage(run)
     if not usage.tokens:
         return None
-    return Bookings(user_of(run), (Entry(EntryKind.RESERVE, "", NO_ITEM, 0, epoch, at, "", usage),))
+    return Bookings(
+        user.id if user else user_of(run), (Entry(EntryKind.RESERVE, "", NO_ITEM, 0, epoch, at, "", usage),)
+    )
 
 
 def settlement(run: RunState) -> Bookings | None:

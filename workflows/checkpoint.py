@@ -46,6 +46,8 @@ def save_of(run: Run) -> SaveState:
         percent=run.percent(),
         checkpoint=None if completed else summary_of(run),
         bookings=settlement(run),
+        # A resume as another user may have been stored that nobody was told of.
+        user=run.user if run.epoch > 1 else None,
     )
 
 
@@ -110,7 +112,10 @@ def load_run(stored: StoredExecution, plan: Plan) -> Run:
 
 
 def base_run(stored: StoredExecution, plan: Plan) -> Run:
-    """Build the run as it was last saved, whatever its row says of it since: what the journal is folded over."""
+    """Build the run as it was last saved, whatever its row says of it since: what the journal is folded over.
+
+    Whose it is its row says: a resume as another user is stored there before anything else.
+    """
     run = Run(
         plan,
         stored.execution_id,

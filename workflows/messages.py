@@ -32,6 +32,8 @@ class TakenUp:
     reads: int = 0
     writes: int = 0
     """What it has cost the database so far; from where it was last saved that is not to be seen."""
+    user: ExecutionUser | None = None
+    """Whose it is, where a resume as another user may have been stored and was not told; None: as before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,7 @@ class ResumeRequested:
     at: float
     guidance: str = ""
     user: ExecutionUser | None = None
+    """On whose behalf it goes on, and whose it is from here on; None: as before."""
     reads: int = 0
     writes: int = 0
     """As in `TakenUp`."""

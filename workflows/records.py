@@ -65,6 +65,8 @@ class ClaimExecution:
     worker_id: str
     status: str
     bookings: Bookings | None = None
+    user: ExecutionUser | None = None
+    """Whose it is from here on; None: as before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ class SaveState:
     """None: it completed, and a checkpoint it may have is deleted in the same transaction."""
     bookings: Bookings | None = None
     """What is entered into the ledger with it, also if it is refused: what was used was used."""
+    user: ExecutionUser | None = None
+    """Whose it is, where its row may name another: past the first epoch. None: as before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,8 @@ class Run(RunState):
         before = self.epoch
         self._go_on_in(message.epoch)
         self._count_transactions(message)
+        if message.user is not None:
+            self.user = message.user
         if not self.status.at_rest:
             self.status = ExecutionStatus.RECOVERING
             self._forget_calls(before)
@@ -516,7 +518,10 @@ class Run(RunState):
             raise StaleMessage(f"epoch {message.epoch} of execution {self.execution_id} has passed")
         self._open_epoch(message.epoch)
         self._count_transactions(message)
-        if message.user is not None and self.user is not None:
+        if message.user is not None:
+            before = self.user.id if self.user is not None else "nobody"
+            text = f"on behalf of {message.user.id} in place of {before}"
+            self.steps.add(self.now, None, None, StepKind.RESUMED, text, self.revision)
             self.user = message.user
         # A worker that went away stopped nobody: what it cost to go on is told until it is through.
         self.receipt = self._new_receipt(self.receipt if self.status is ExecutionStatus.INTERRUPTED else None)

@@ -22,7 +22,7 @@ from offbook.workflows.records import (
     WriteResult,
 )
 from offbook.workflows.states import Durability, ExecutionStatus
-from offbook.workflows.values import JsonObject, JsonValue, Usage
+from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue, Usage
 from tests.simulation.stories import Place, Story
 
 LAG_RECORDS = 256
@@ -31,6 +31,9 @@ LAG_SECONDS = 0.05
 
 DECIDED_SECONDS = 2.0
 """How long it may take at most until a call begins that was allowed to."""
+
+LIMITED = "ada"
+"""Who has a budget, where anybody has one."""
 
 Charged = tuple[str, int, int, int]
 """A place in the ledger: node, item, attempt, epoch."""
@@ -58,6 +61,10 @@ class Seen:
     """Computations that were done again."""
     handed_over: dict[int, float] = field(default_factory=dict)
     """Records that are on their way to the disk, and since when."""
+    owner: ExecutionUser | None = None
+    """Whose it is, as its row says."""
+    owners: dict[int, str] = field(default_factory=dict)
+    """Whose it was from which epoch on."""
     writes: int = 0
     loads: int = 0
     """How often it was read from the database."""
@@ -76,10 +83,14 @@ class Seen:
     """Attempts that may have used tokens, by incarnation."""
     charged: dict[Charged, Usage] = field(default_factory=dict)
     """What the engine heard that they used, and has on disk."""
-    known: list[tuple[float, int]] = field(default_factory=list)
-    """Since when what of it is on disk."""
+    known: list[tuple[float, int, str]] = field(default_factory=list)
+    """Since when how many tokens of it are on disk, and whose it was when they were used."""
     budget: int | None = None
     """Tokens that it may spend by itself."""
+
+    def user_in(self, epoch: int) -> str:
+        """Return whose it was in an epoch."""
+        return self.owners[max((each for each in self.owners if each <= epoch), default=min(self.owners))]
 
 
 class Auditor:
@@ -114,10 +125,14 @@ class Auditor:
     def stored(self, write: Write, result: WriteResult) -> None:
         if isinstance(write, InsertExecution):
             self.seen[write.execution_id].writes += 1
+            self.seen[write.execution_id].owner = write.user
+            self.seen[write.execution_id].owners[1] = write.user.id if write.user is not None else ""
         elif isinstance(write, ClaimExecution) and result.applied:
             seen = self.seen[write.execution_id]
             seen.writes += 1
             seen.claims += 1
+            seen.owner = write.user or seen.owner
+            seen.owners[write.epoch] = seen.owner.id if seen.owner is not None else ""
         elif isinstance(write, SaveState) and result.applied:
             try:
                 self._saved(write)
@@ -143,8 +158,11 @@ class Auditor:
         completed = write.status == ExecutionStatus.COMPLETED
         if completed == (write.checkpoint is not None):
             raise PromiseBroken(f"checkpoint of {write.execution_id}: {write.checkpoint} at {write.status}")
-        if write.checkpoint is not None and write.checkpoint.user is None:
-            raise PromiseBroken(f"7: {write.execution_id}: the checkpoint has no user")
+        seen.owner = write.user or seen.owner
+        if seen.owner is None or write.state["user"] != seen.owner.to_json():
+            raise PromiseBroken(f"7: {write.execution_id} is of {write.state['user']}, and its row of {seen.owner}")
+        if write.checkpoint is not None and write.checkpoint.user != seen.owner:
+            raise PromiseBroken(f"7: {write.execution_id} is of {seen.owner}, its checkpoint {write.checkpoint.user}")
 
     def loaded(self, execution_id: str) -> None:
         self.seen[execution_id].loads += 1
@@ -173,7 +191,7 @@ class Auditor:
             place = _charged(message.node_id, message.item, message.attempt, message.epoch)
             if place in seen.called:
                 if place not in seen.charged:
-                    seen.known.append((self.clock(), message.usage.tokens))
+                    seen.known.append((self.clock(), message.usage.tokens, seen.user_in(message.epoch)))
                 seen.charged.setdefault(place, message.usage)
         if isinstance(message, TakenUp | ResumeRequested) and self.incarnation > seen.born:
             seen.taken_up.add(self.incarnation)
@@ -182,13 +200,13 @@ class Auditor:
 
     def _check_budgets(self, task: NodeTask, seen: Seen, now: float) -> None:
         """No call begins once a budget is known to be used up; what was decided before is on its way."""
-        spent = {
-            execution_id: sum(tokens for at, tokens in each.known if at < now - DECIDED_SECONDS)
-            for execution_id, each in self.seen.items()
-        }
-        if self.budget is not None and sum(spent.values()) >= max(1, self.budget):
-            self._note(f"money: {task.execution_id} goes on with {sum(spent.values())} of {self.budget} tokens spent")
-        own = spent[task.execution_id]
+        known = [each for other in self.seen.values() for each in other.known if each[0] < now - DECIDED_SECONDS]
+        # The budget is of one user: others who go on with an execution have none.
+        spent = sum(tokens for _, tokens, user in known if user == LIMITED)
+        is_limited = task.scope.user is not None and task.scope.user.id == LIMITED
+        if self.budget is not None and is_limited and spent >= max(1, self.budget):
+            self._note(f"money: {task.execution_id} goes on with {spent} of {self.budget} tokens spent")
+        own = sum(tokens for at, tokens, _ in seen.known if at < now - DECIDED_SECONDS)
         if seen.budget is not None and own >= max(1, seen.budget):
             self._note(f"money: {task.execution_id} goes on with {own} of its {seen.budget} tokens spent")
 
@@ -196,6 +214,8 @@ class Auditor:
         seen = self.seen[task.execution_id]
         node = task.scope.node
         place = (node.id, task.item)
+        if task.scope.user != seen.owner:
+            self._note(f"7: {task.execution_id} is of {seen.owner}, and {place} runs for {task.scope.user}")
         if node.estimate is not None:
             seen.called.add(_charged(node.id, task.item, task.attempt, task.epoch))
             self._check_budgets(task, seen, now)

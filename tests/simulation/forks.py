@@ -43,6 +43,7 @@ class Parent:
         return (
             _written(before.node) == _written(node)
             and before.inputs == scope.inputs
+            and before.user == scope.user
             and _upstream(run.plan, before.node, run.outputs) == _upstream(scope.plan, node, scope.outputs)
             and before.last_output_node == scope.last_output_node
             and before.items_so_far == scope.items_so_far

@@ -63,6 +63,24 @@ def _skip_the_attempt_guard() -> list[Patch]:
     return [(Run, "_in_flight_work", trusting)]
 
 
+def _leave_the_row_to_another_user() -> list[Patch]:
+    save_of = checkpoint.save_of
+
+    def careless(run: Run) -> SaveState:
+        return replace(save_of(run), user=None)
+
+    return [(execution, "save_of", careless)]
+
+
+def _forget_for_whom_it_goes_on() -> list[Patch]:
+    claim = MemoryStore._claim
+
+    def forgetful(self: Any, write: ClaimExecution) -> bool:
+        return claim(self, replace(write, user=None))
+
+    return [(MemoryStore, "_claim", forgetful)]
+
+
 def _delete_the_checkpoint_early() -> list[Patch]:
     claim = MemoryStore._claim
 
@@ -317,6 +335,8 @@ MUTATIONS: dict[str, Callable[[], list[Patch]]] = {
     "drop a record": _drop_a_record,
     "confirm before the commit": _confirm_before_commit,
     "skip the attempt guard": _skip_the_attempt_guard,
+    "leave the row to another user": _leave_the_row_to_another_user,
+    "forget for whom it goes on": _forget_for_whom_it_goes_on,
     "delete the checkpoint early": _delete_the_checkpoint_early,
     "keep the checkpoint for ever": _keep_the_checkpoint_for_ever,
     "fold twice": _fold_twice,

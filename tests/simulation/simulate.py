@@ -11,11 +11,12 @@ from typing import Any
 from offbook.actors.messages import CancelExecution, PauseExecution, ResumeExecution, SetBudget, SignalExecution
 from offbook.workflows.records import StoredOutput
 from offbook.workflows.states import ExecutionStatus
-from offbook.workflows.values import JsonValue
+from offbook.workflows.values import ExecutionUser, JsonValue
 from tests.simulation.auditor import PromiseBroken, own_outputs
 from tests.simulation.forks import draw_fork, edits_in, resting
+from tests.simulation.owners import EVERY, Owners
 from tests.simulation.stories import FATAL, OK, RETRYABLE, Place, Story, draw, expected
-from tests.simulation.world import World
+from tests.simulation.world import USER, World
 
 PLAY_STEPS = 400
 """Steps in which clients do as they please and faults happen; after that they only see it through."""
@@ -44,6 +45,8 @@ class Customer:
     """Payloads that were accepted, by node, in order; the first is the one that counts."""
     sent: dict[str, list[JsonValue]] = field(default_factory=dict)
     waiting_for: list[str] = field(default_factory=list)
+    owners: Owners = field(default_factory=lambda: Owners([USER.id]))
+    """Whose it may be, after resumes as other users."""
     parent: Customer | None = None
     """Whose execution this one is a fork of."""
 
@@ -121,7 +124,8 @@ class Simulation:
             return
         self.forks_left -= 1
         story, kind = draw_fork(self.forking, run, parent.story)
-        customer = Customer(f"{len(self.customers):032x}", story, parent=parent)
+        owner = run.user.id if run.user is not None else ""
+        customer = Customer(f"{len(self.customers):032x}", story, parent=parent, owners=Owners([owner]))
         self.customers.append(customer)
 
         def accepted(_: object) -> None:
@@ -213,7 +217,29 @@ class Simulation:
         self.world.command(command, accepted, lambda error: self._refused(name, error))
 
     def _resume(self, customer: Customer) -> None:
-        self._command(customer, "resume", ResumeExecution(customer.execution_id))
+        if customer.resumes % EVERY == EVERY - 1:
+            self._resume_as_another(customer)
+        else:
+            self._command(customer, "resume", ResumeExecution(customer.execution_id))
+
+    def _resume_as_another(self, customer: Customer) -> None:
+        world, execution_id = self.world, customer.execution_id
+        user = f"user {customer.resumes}"
+        accepted, refused = customer.owners.ask(user, lambda: world.auditor.incarnation)
+        customer.disturbed = True
+        customer.resumes += 1
+        customer.stopped = ""
+
+        def heard(_: object) -> None:
+            # A client that can go on with what is its own waits for no other.
+            world.happenings["resumed as another user"] += 1
+            accepted()
+
+        def turned_away(error: BaseException) -> None:
+            refused(error)
+            self._refused("resume as another user", error)
+
+        world.command(ResumeExecution(execution_id, user=ExecutionUser(user), as_other_user=True), heard, turned_away)
 
     def _signal(self, customer: Customer) -> None:
         self._look(customer)
@@ -287,6 +313,9 @@ class Simulation:
                 if customer.story.plan.node(output.node_id).type == "approval":
                     self._check_approval(customer, output)
                     approved[output.node_id] = output.value
+            owner = stored.user.id if stored is not None and stored.user is not None else ""
+            if stored is not None and not customer.owners.may_be(owner, world.auditor.incarnation):
+                raise PromiseBroken(f"7: {customer.execution_id} is of {owner!r} in the end")
             given_up = _given_up(stored)
             undisturbed = not customer.disturbed and all(each.startswith("forked") for each in world.happenings)
             certain = not any(each.startswith(("database away", "actor crashed")) for each in world.happenings)

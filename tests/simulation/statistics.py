@@ -25,6 +25,7 @@ SOMETIMES = (
     "journal away after commit",
     "resume accepted",
     "resumed twice",
+    "resumed as another user",
     "pause accepted",
     "cancel accepted",
     "signal accepted",
