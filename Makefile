@@ -25,7 +25,7 @@ help:
 	@echo 'make lint    ruff, mypy, import-linter'
 	@echo 'make format  have ruff put the code in order'
 	@echo 'make bench   measure what docs/performance.md says (BENCHMARKS="status resume" for some)'
-	@echo 'make soak    the chaos, torn-write, leak and simulator tests for hours (SEEDS=1000000)'
+	@echo 'make soak    chaos, torn writes, leaks, the simulator: for hours; what it printed counts (SEEDS=1000000)'
 	@echo 'make clean   remove the environment and what was built'
 	@echo
 	@echo 'environment: $(VENV)'
@@ -62,7 +62,7 @@ bench: $(VENV)/dev-installed
 SEEDS ?= 1000000
 
 soak: $(VENV)/dev-installed
-	OFFBOOK_SOAK=1 $(BIN)/python -m pytest -q -s tests/chaos
+	OFFBOOK_SOAK=1 $(BIN)/python -m pytest -q -s tests/chaos tests/persistence/test_journal.py
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --start 1000
 
 clean:

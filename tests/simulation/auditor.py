@@ -23,7 +23,7 @@ from offbook.workflows.records import (
 )
 from offbook.workflows.states import Durability, ExecutionStatus
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue, Usage
-from tests.simulation.stories import Place, Story
+from tests.simulation.stories import Place, Story, reasons, written
 
 LAG_RECORDS = 256
 LAG_SECONDS = 0.05
@@ -59,6 +59,8 @@ class Seen:
     finished: list[tuple[Place, int]] = field(default_factory=list)
     repeats: int = 0
     """Computations that were done again."""
+    refused: dict[Place, int] = field(default_factory=dict)
+    """The attempt at each place of which it is on disk that its output was refused by a check; the last."""
     handed_over: dict[int, float] = field(default_factory=dict)
     """Records that are on their way to the disk, and since when."""
     owner: ExecutionUser | None = None
@@ -111,6 +113,8 @@ class Auditor:
         """Computations that were done again."""
         self.reuses = 0
         """Outputs that forks kept."""
+        self.refusals = 0
+        """Outputs that were refused by a check."""
 
     def limit(self, tokens: int) -> None:
         """So much may all executions spend."""
@@ -155,6 +159,7 @@ class Auditor:
                 raise PromiseBroken(f"6: {write.execution_id}: two processes wrote in epoch {epoch}")
         seen.epochs.append((write.epoch, self.incarnation))
         seen.recorded |= {(output.node_id, output.item) for output in write.outputs}
+        self._check_kept(write)
         completed = write.status == ExecutionStatus.COMPLETED
         if completed == (write.checkpoint is not None):
             raise PromiseBroken(f"checkpoint of {write.execution_id}: {write.checkpoint} at {write.status}")
@@ -187,6 +192,8 @@ class Auditor:
         seen.handed_over.pop(record.seq, None)
         if isinstance(message, NodeFinished | NodeReused):
             seen.recorded.add((message.node_id, message.item))
+        if isinstance(message, NodeFailed) and message.error.type == "check_failed":
+            seen.refused[message.node_id, message.item] = message.attempt
         if isinstance(message, NodeFinished | NodeFailed) and message.usage.tokens:
             place = _charged(message.node_id, message.item, message.attempt, message.epoch)
             if place in seen.called:
@@ -216,6 +223,7 @@ class Auditor:
         place = (node.id, task.item)
         if task.scope.user != seen.owner:
             self._note(f"7: {task.execution_id} is of {seen.owner}, and {place} runs for {task.scope.user}")
+        self._check_told(task, seen, place)
         if node.estimate is not None:
             seen.called.add(_charged(node.id, task.item, task.attempt, task.epoch))
             self._check_budgets(task, seen, now)
@@ -240,6 +248,30 @@ class Auditor:
         place = (task.scope.node.id, task.item)
         if place in seen.recorded:
             self._note(f"2: {task.execution_id}: {place} is taken over again although it is on disk")
+
+    def _check_told(self, task: NodeTask, seen: Seen, place: Place) -> None:
+        """Whoever writes anew what was refused is told why the last time."""
+        last = seen.refused.get(place, 0)
+        if (
+            last
+            and last == task.attempt - 1
+            and not self.journal_failed
+            and task.scope.check_failures != reasons(last)
+        ):
+            told = task.scope.check_failures
+            self._note(f"3: {task.execution_id}: {place} is told {told}, but attempt {last} was refused")
+
+    def _check_kept(self, write: SaveState) -> None:
+        """What was written and refused for good is in the checkpoint, and how often it was."""
+        counted = {(node_id, item): failures for node_id, item, _, failures, _ in write.state["checked"]}
+        for node_id, node in write.state["nodes"].items():
+            for item, state in [(None, node), *enumerate(node.get("items", ()))]:
+                failed = state["status"] == "failed" and state.get("error", {}).get("type") == "check_failed"
+                if not failed or (item is None and "items" in node):
+                    continue
+                if state.get("partial") != written(state["attempt"]) or not counted.get((node_id, item)):
+                    raise PromiseBroken(f"5: {write.execution_id}: what {node_id} {item} had written is not kept")
+                self.seen[write.execution_id].refused[node_id, item] = state["attempt"]
 
     def _check_lag(self, task: NodeTask, seen: Seen, now: float) -> None:
         oldest = min(seen.handed_over.values(), default=now)

@@ -22,7 +22,7 @@ from offbook.workflows.records import ClaimExecution, SaveState, WriteResult
 from offbook.workflows.reuse import Reuse
 from offbook.workflows.run import Run
 from offbook.workflows.states import NodeStatus
-from offbook.workflows.work import Work
+from offbook.workflows.work import Checked, Work
 
 Patch = tuple[Any, str, Any]
 
@@ -331,6 +331,23 @@ def _forget_what_was_spent() -> list[Patch]:
     return [(AccountActor, "_enter", lambda self, entered, entry: None)]
 
 
+def _forget_why_it_was_refused() -> list[Patch]:
+    def forgetful(state: list[Any]) -> Checked:
+        return Checked(state[0], state[1])
+
+    return [(Checked, "from_json", staticmethod(forgetful))]
+
+
+def _lose_what_was_refused() -> list[Patch]:
+    check_failed = Run._check_failed
+
+    def careless(self: Any, node: Any, message: Any, work: Work, effects: Any) -> None:
+        work.partial = ""
+        check_failed(self, node, message, work, effects)
+
+    return [(Run, "_check_failed", careless)]
+
+
 MUTATIONS: dict[str, Callable[[], list[Patch]]] = {
     "drop a record": _drop_a_record,
     "confirm before the commit": _confirm_before_commit,
@@ -358,6 +375,8 @@ MUTATIONS: dict[str, Callable[[], list[Patch]]] = {
     "forget what was spent": _forget_what_was_spent,
     "forget a lost call": _forget_a_lost_call,
     "enter all but one": _enter_all_but_one,
+    "forget why it was refused": _forget_why_it_was_refused,
+    "lose what was refused": _lose_what_was_refused,
     "refuse nothing stale": _refuse_nothing_stale,
     "count a refused save as done": _count_a_refused_save_as_done,
     "keep whatever there is": _keep_whatever_there_is,

@@ -20,7 +20,7 @@ from offbook.workflows.messages import (
 from offbook.workflows.values import NO_USAGE, NodeError, Usage
 from tests.simulation.loop import Handle, SimLoop
 from tests.simulation.stores import Faults
-from tests.simulation.stories import FATAL, OK, TYPES, Story, computed
+from tests.simulation.stories import FATAL, OK, REFUSED, TYPES, Story, computed, reasons, written
 
 Auditor = Any
 
@@ -163,7 +163,10 @@ class SimRunner:
                 self._loop.call_later(self._loop.chance.random() * 5, task.reply, late)
             task.reply(NodeFinished(node.id, task.item, task.attempt, task.epoch, output, usage, now))
             return
-        error = NodeError("simulated", outcome, retryable=outcome != FATAL)
+        refused = outcome == REFUSED
+        if refused:
+            self._auditor.refusals += 1
+        error = NodeError("check_failed" if refused else "simulated", outcome, retryable=outcome != FATAL)
         task.reply(
             NodeFailed(
                 node.id,
@@ -174,5 +177,7 @@ class SimRunner:
                 now,
                 usage=self._used(task),
                 jitter=self._loop.chance.random(),
+                partial=written(task.attempt) if refused else "",
+                reasons=reasons(task.attempt) if refused else (),
             )
         )

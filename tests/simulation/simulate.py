@@ -97,7 +97,8 @@ class Simulation:
             messages=world.steps,
             crashes=world.auditor.incarnation - 1 + world.crashes,
             repeats=world.auditor.repeats,
-            happenings=world.happenings + Counter({"output kept by a fork": world.auditor.reuses}),
+            happenings=world.happenings
+            + Counter({"output kept by a fork": world.auditor.reuses, "output refused": world.auditor.refusals}),
         )
 
     # Clients

@@ -37,6 +37,7 @@ SOMETIMES = (
     "budget raised",
     "budget accepted",
     "held back by a budget",
+    "output refused",
 )
 """What must happen in any thousand seeds, or the simulator tests less than it says."""
 

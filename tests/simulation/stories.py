@@ -24,6 +24,7 @@ TYPES = NodeRegistry.with_builtins()
 OK = "ok"
 RETRYABLE = "retryable"
 FATAL = "fatal"
+REFUSED = "refused by a check"
 
 Place = tuple[str, int | None]
 """A node, or an item of a foreach."""
@@ -73,6 +74,11 @@ def draw(chance: random.Random) -> Story:
         "restart": {"max_restarts": chance.choice((0, 2, 100)), "within": 1.0},
     }
     durability = chance.choice(("sync", "async", "async", "exit"))
+    # Of a chance of its own, so that seeds without checks are what they were before there were checks.
+    own = random.Random(hash(chance.getstate()[1]))
+    if own.random() < 0.3:
+        for node in nodes:
+            _add_checks(own, node, inputs, outcomes)
     budget = None
     if chance.random() < 0.15:
         budget = Budget(BudgetScope.EXECUTION, BudgetUnit.TOKENS, chance.randrange(25))
@@ -113,10 +119,37 @@ def _body(chance: random.Random, node_id: str, inputs: JsonObject, outcomes: dic
     return body
 
 
+def _add_checks(
+    chance: random.Random, node: JsonObject, inputs: JsonObject, outcomes: dict[Place, list[str]]
+) -> None:
+    """Have some outputs refused by a check, among whatever else is to happen to their attempts."""
+    if node["type"] not in ("python", "foreach") or chance.random() < 0.4:
+        return
+    body = node
+    if node["type"] == "foreach":
+        body = node["config"]["do"] = dict(node["config"]["do"])
+    body |= {"checks": ["empty"], "check_retry": {"attempts": chance.choice((1, 2, 3))}}
+    for item in range(inputs["n"]) if node["type"] == "foreach" else (None,):
+        if chance.random() < 0.5:
+            script = [*outcomes.get((node["id"], item), []), *[REFUSED] * chance.choice((1, 1, 2, 4))]
+            chance.shuffle(script)
+            outcomes[node["id"], item] = script
+
+
 def computed(node: PlanNode, item: int | None, upstream: list[JsonValue]) -> JsonValue:
     """What a node returns: a trace of all that it was given."""
     edition = node.body.config.get("args", {}).get("edition", 0)
     return [node.id, item, zlib.crc32(orjson.dumps([upstream, edition] if edition else upstream))]
+
+
+def written(attempt: int) -> str:
+    """What an attempt had written that was refused by a check."""
+    return f"what attempt {attempt} wrote"
+
+
+def reasons(attempt: int) -> tuple[str, ...]:
+    """Why it was refused."""
+    return (f"attempt {attempt} is too short", "it repeats itself")
 
 
 def expected(

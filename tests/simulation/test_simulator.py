@@ -24,6 +24,9 @@ FOUND_BEFORE = (
 """Seeds that failed once, each for a fault of its own that has been mended."""
 
 
+pytestmark = pytest.mark.timeout(600)
+
+
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
     """Crashes are what this is about; nobody need read of each."""
