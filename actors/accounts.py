@@ -82,6 +82,7 @@ class AccountsActor(LoopActor):
         self._crashes: dict[str, tuple[float, ...]] = {}
         self._waiting: list[AskCall] = []
         """Who asked before it was known which budgets there are."""
+        self._lookers: list[tuple[GetAccount, LoopFuture]] = []
         self._writing: list[tuple[PutBudget | DeleteBudget, LoopFuture]] = []
 
     def on_receive(self, message: AccountsMessage) -> object:
@@ -93,7 +94,7 @@ class AccountsActor(LoopActor):
             case CallEnded() | Charged() | ExecutionLeft():
                 return self._account(message.user_id).tell(message)
             case GetAccount():
-                return self._account(message.user_id).ask(message, block=False)
+                return self._look(message)
             case LoadBudgets():
                 return self._load()
             case BudgetsLoaded():
@@ -147,6 +148,14 @@ class AccountsActor(LoopActor):
                 except ActorDeadError:
                     logger.debug("execution crashed before it was told", execution_id=entry.execution_id)
 
+    def _look(self, message: GetAccount) -> LoopFuture:
+        if not self._index.known:
+            self._lookers.append((message, future := LoopFuture()))
+            return future
+        answer = self._account(message.user_id).ask(message, block=False)
+        assert isinstance(answer, LoopFuture)
+        return answer
+
     # Which budgets there are
 
     def _load(self) -> None:
@@ -177,6 +186,9 @@ class AccountsActor(LoopActor):
         waiting, self._waiting = self._waiting, []
         for ask in waiting:
             self._account(ask.user_id).tell(ask)
+        lookers, self._lookers = self._lookers, []
+        for looked, future in lookers:
+            future.set(self._look(looked))
 
     def _keep(self, message: KeepBudget) -> LoopFuture:
         future = LoopFuture()

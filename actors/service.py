@@ -43,6 +43,7 @@ from offbook.actors.messages import (
 )
 from offbook.actors.pages import decode_cursor, encode_cursor, row_json
 from offbook.actors.recovery import WorkerRecovery
+from offbook.actors.spending import Spending, read_budget
 from offbook.actors.surroundings import Surroundings
 from offbook.actors.views import Views
 from offbook.actors.watching import ExecutionWatching
@@ -63,6 +64,7 @@ from offbook.workflows.errors import (
     WorkflowNotFound,
 )
 from offbook.workflows.inputs import check_inputs
+from offbook.workflows.ledger import LedgerReader
 from offbook.workflows.plan import Plan
 from offbook.workflows.records import (
     ExecutionFilter,
@@ -109,6 +111,7 @@ class ExecutionService:
         on_drain: Callable[[float | None], None],
         keys: KeyOperations,
         key_check: KeyCheck,
+        books: LedgerReader,
     ) -> None:
         """`on_drain(grace)` has whoever runs this worker drain and end it."""
         self._around = around
@@ -138,6 +141,8 @@ class ExecutionService:
         )
         self.keys = keys
         self._key_check = key_check
+        self.spending = Spending(around, directory, books, read_pool, self._command)
+        """What users spent, and may spend."""
         self._draining = False
         self._started = time.monotonic()
         self.views = Views(
@@ -160,12 +165,14 @@ class ExecutionService:
         user: ExecutionUser | None = None,
         labels: dict[str, str] | None = None,
         durability: str | None = None,
+        budget: JsonObject | None = None,
         idempotency_key: str | None = None,
     ) -> str:
         """Accept an execution and return its id once its row is committed.
 
         `workflow` is a name, a fingerprint, a document or a built workflow. With an idempotency key that was
-        used before for the same request, the id is that of the execution it started.
+        used before for the same request, the id is that of the execution it started. `budget` (`{tokens | money,
+        mode}`) is what it may spend, in place of what its workflow says.
         """
         plan = await self._plan(workflow)
         checked = check_inputs(plan.workflow, inputs)
@@ -173,6 +180,7 @@ class ExecutionService:
         await self._key_check.check(plan, execution_user)
         mode = self._durability(plan, durability)
         now = self._around.clock()
+        own_budget = read_budget(budget) if budget is not None else None
         execution_id = next(_new_ids)
         run = Run(
             plan,
@@ -183,6 +191,7 @@ class ExecutionService:
             durability=mode.value,
             created_at=now,
         )
+        run.budget = own_budget or run.budget
         insert = InsertExecution(
             execution_id=execution_id,
             workflow_name=plan.workflow.name,
@@ -195,7 +204,10 @@ class ExecutionService:
             worker_id=self._around.worker_id,
             created_at=now,
             idempotency_key=idempotency_key,
-            request_hash=_request_hash(plan, inputs, execution_user, labels, durability) if idempotency_key else None,
+            request_hash=_request_hash(plan, inputs, execution_user, labels, durability, budget)
+            if idempotency_key
+            else None,
+            budget=own_budget.to_json() if own_budget is not None else None,
             bookings=reservation(run, run.epoch, now),
         )
         return str(await self._ask_supervisor(StartExecution(run, insert), STORE_TIMEOUT))
@@ -641,7 +653,12 @@ def _snapshot(entry: Entry, since: int | None, currency: str) -> StatusAnswer:
 
 
 def _request_hash(
-    plan: Plan, inputs: JsonObject, user: ExecutionUser, labels: dict[str, str] | None, durability: str | None
+    plan: Plan,
+    inputs: JsonObject,
+    user: ExecutionUser,
+    labels: dict[str, str] | None,
+    durability: str | None,
+    budget: JsonObject | None,
 ) -> str:
-    request = [plan.fingerprint, inputs, user.to_json(), labels or {}, durability]
+    request = [plan.fingerprint, inputs, user.to_json(), labels or {}, durability, budget]
     return hashlib.sha256(orjson.dumps(request, option=orjson.OPT_SORT_KEYS)).hexdigest()

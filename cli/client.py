@@ -103,6 +103,16 @@ class Client(Protocol):
 
     async def delete_key(self, user_id: str, provider: str) -> None: ...
 
+    async def usage(self, user_id: str, first: str | None, last: str | None) -> JsonObject: ...
+
+    async def budgets(self, user_id: str) -> JsonObject: ...
+
+    async def put_budget(self, user_id: str, budget: JsonObject) -> None: ...
+
+    async def delete_budget(self, user_id: str, scope: str, unit: str) -> None: ...
+
+    async def set_execution_budget(self, execution_id: str, budget: JsonObject) -> None: ...
+
     async def list_keys(self, user_id: str) -> list[JsonObject]: ...
 
     async def rotate_keys(self) -> JsonObject:
@@ -259,6 +269,22 @@ class HttpClient:
         answer = await self._ask_object("GET", f"/users/{_part(user_id)}/keys")
         keys: list[JsonObject] = answer["keys"]
         return keys
+
+    async def usage(self, user_id: str, first: str | None, last: str | None) -> JsonObject:
+        query = {name: day for name, day in (("from", first), ("to", last)) if day is not None}
+        return await self._ask_object("GET", f"/users/{_part(user_id)}/usage", query=query)
+
+    async def budgets(self, user_id: str) -> JsonObject:
+        return await self._ask_object("GET", f"/users/{_part(user_id)}/budgets")
+
+    async def put_budget(self, user_id: str, budget: JsonObject) -> None:
+        await self._ask("PUT", f"/users/{_part(user_id)}/budgets", json=budget)
+
+    async def delete_budget(self, user_id: str, scope: str, unit: str) -> None:
+        await self._ask("DELETE", f"/users/{_part(user_id)}/budgets/{_part(scope)}/{_part(unit)}")
+
+    async def set_execution_budget(self, execution_id: str, budget: JsonObject) -> None:
+        await self._ask("PUT", f"/executions/{_part(execution_id)}/budget", json=budget)
 
     async def rotate_keys(self) -> JsonObject:
         return await self._ask_object("POST", "/keys/rotate")

@@ -147,6 +147,21 @@ class LocalClient:
     async def list_keys(self, user_id: str) -> list[JsonObject]:
         return await self._service.keys.list_keys(user_id, caller=OPERATOR)
 
+    async def usage(self, user_id: str, first: str | None, last: str | None) -> JsonObject:
+        return await self._service.spending.usage(user_id, caller=OPERATOR, first=first, last=last)
+
+    async def budgets(self, user_id: str) -> JsonObject:
+        return await self._service.spending.budgets(user_id, caller=OPERATOR)
+
+    async def put_budget(self, user_id: str, budget: JsonObject) -> None:
+        await self._service.spending.put_budget(user_id, budget, caller=OPERATOR)
+
+    async def delete_budget(self, user_id: str, scope: str, unit: str) -> None:
+        await self._service.spending.delete_budget(user_id, scope, unit, caller=OPERATOR)
+
+    async def set_execution_budget(self, execution_id: str, budget: JsonObject) -> None:
+        await self._service.spending.set_execution_budget(execution_id, budget, caller=OPERATOR)
+
     async def rotate_keys(self) -> JsonObject:
         return await self._service.keys.rotate(caller=OPERATOR)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from offbook.cli import database, demo, executions, forks, keys, live, play, serve, workflows
+from offbook.cli import database, demo, executions, forks, keys, live, play, serve, spending, workflows
 from offbook.cli.version import version
 
 app = typer.Typer(
@@ -36,6 +36,8 @@ app.command("validate")(workflows.validate)
 app.command("schema")(workflows.schema)
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
+app.command("usage")(spending.usage)
+app.add_typer(spending.app, name="budget")
 app.add_typer(database.app, name="db")
 app.command("demo")(demo.demo)
 app.command("version")(show_version)

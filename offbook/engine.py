@@ -232,6 +232,7 @@ class Engine:
             reader=store.reader,
             recovery=recovery,
             read_pool=read_pool,
+            books=store.books,
             transactions=store.transactions,
             on_drain=self.request_stop,
             keys=KeyOperations(around, store.reader, read_pool, vault, keys, providers),
@@ -322,6 +323,7 @@ class Engine:
         user: str | ExecutionUser,
         labels: dict[str, str] | None = None,
         durability: str | None = None,
+        budget: JsonObject | None = None,
         idempotency_key: str | None = None,
     ) -> str:
         """Accept an execution; returns its id (32 hex digits) once it is stored."""
@@ -333,6 +335,7 @@ class Engine:
             user=named,
             labels=labels,
             durability=durability,
+            budget=budget,
             idempotency_key=idempotency_key,
         )
 

@@ -16,6 +16,7 @@ from offbook.web.page import PageRoutes
 from offbook.web.service import Service
 from offbook.web.sessions import SessionRoutes, Sessions
 from offbook.web.settings import SAFE_METHODS, WebSettings
+from offbook.web.spending import SpendingRoutes
 from offbook.web.views import ViewRoutes
 from offbook.web.workflows import WorkflowRoutes
 
@@ -31,6 +32,7 @@ def create_app(service: Service, settings: WebSettings | None = None) -> web.App
         ExecutionRoutes(service),
         ForkRoutes(service),
         KeyRoutes(service),
+        SpendingRoutes(service),
         WorkflowRoutes(service),
         ViewRoutes(service),
         operations,

@@ -13,6 +13,7 @@ from loguru import logger
 from offbook.workflows.changes import WorkflowChanged
 from offbook.workflows.checkpoint import UnreadableState
 from offbook.workflows.errors import (
+    BudgetNotFound,
     CheckpointNotFound,
     CommandRefused,
     Draining,
@@ -79,6 +80,7 @@ NAMES: dict[type[OffbookError], str] = {
     WorkflowNotFound: "not-found",
     NodeNotFound: "not-found",
     CheckpointNotFound: "not-found",
+    BudgetNotFound: "not-found",
     UserNotFound: "not-found",
     KeyNotFound: "not-found",
     Forbidden: "forbidden",

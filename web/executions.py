@@ -55,6 +55,7 @@ class ExecutionRoutes:
         labels = fields.labels("labels")
         user = fields.user("user")
         durability = fields.text("durability")
+        budget = fields.take("budget", dict)
         fields.done()
         execution_id = await self._service.start(
             workflow,
@@ -63,6 +64,7 @@ class ExecutionRoutes:
             user=user,
             labels=labels,
             durability=durability,
+            budget=budget,
             idempotency_key=key,
         )
         url = status_url(execution_id)

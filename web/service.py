@@ -101,6 +101,22 @@ class Feed(Protocol):
     async def follow(self, stream: Stream, *, caller: Caller, where: ExecutionFilter, after: str) -> None: ...
 
 
+class SpendingService(Protocol):
+    """Tells what users spent, and keeps budgets; another user's raise UserNotFound, setting is for operators."""
+
+    async def usage(
+        self, user_id: str, *, caller: Caller, first: str | None = None, last: str | None = None
+    ) -> JsonObject: ...
+
+    async def budgets(self, user_id: str, *, caller: Caller) -> JsonObject: ...
+
+    async def put_budget(self, user_id: str, data: JsonObject, *, caller: Caller) -> JsonObject: ...
+
+    async def delete_budget(self, user_id: str, scope: str, unit: str, *, caller: Caller) -> None: ...
+
+    async def set_execution_budget(self, execution_id: str, data: JsonObject, *, caller: Caller) -> None: ...
+
+
 class Service(Protocol):
     """Starts, shows and steers executions on behalf of callers. Raises classes of `offbook.workflows.errors`.
 
@@ -122,6 +138,9 @@ class Service(Protocol):
     @property
     def keys(self) -> KeyService: ...
 
+    @property
+    def spending(self) -> SpendingService: ...
+
     async def start(
         self,
         workflow: str | JsonObject,
@@ -131,6 +150,7 @@ class Service(Protocol):
         user: ExecutionUser | None = None,
         labels: dict[str, str] | None = None,
         durability: str | None = None,
+        budget: JsonObject | None = None,
         idempotency_key: str | None = None,
     ) -> str: ...
 

@@ -103,6 +103,16 @@ class Forbidden(OffbookError):
         super().__init__(f"execution {execution_id}: {detail}")
 
 
+class BudgetNotFound(OffbookError):
+    """The user has no budget of this scope and unit."""
+
+    def __init__(self, user_id: str, scope: str, unit: str) -> None:
+        self.user_id = user_id
+        super().__init__(
+            f"{user_id} has no {scope} budget in {unit}: GET /users/{user_id}/budgets lists those there are"
+        )
+
+
 class NotResumable(OffbookError):
     """The execution is in a state from which nothing can be resumed."""
 

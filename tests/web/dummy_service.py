@@ -12,6 +12,7 @@ from offbook.actors.event_ring import frame
 from offbook.web.service import Stream
 from offbook.workflows.caller import Caller
 from offbook.workflows.errors import (
+    BudgetNotFound,
     CheckpointNotFound,
     ExecutionNotFound,
     ExecutionUserMissing,
@@ -162,6 +163,45 @@ def _check(user_id: str, caller: Caller) -> None:
         raise UserNotFound(user_id)
 
 
+class DummySpending:
+    """Budgets by user, scope and unit; nothing was spent."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str, str], JsonObject] = {}
+        self.of_executions: dict[str, JsonObject] = {}
+
+    async def usage(
+        self, user_id: str, *, caller: Caller, first: str | None = None, last: str | None = None
+    ) -> JsonObject:
+        _check(user_id, caller)
+        return {"user_id": user_id, "from": first, "to": last, "input_tokens": 0, "cost": None}
+
+    async def budgets(self, user_id: str, *, caller: Caller) -> JsonObject:
+        _check(user_id, caller)
+        kept = [budget for place, budget in self.kept.items() if place[0] == user_id]
+        return {"user_id": user_id, "currency": "USD", "budgets": kept}
+
+    async def put_budget(self, user_id: str, data: JsonObject, *, caller: Caller) -> JsonObject:
+        _check_operator(caller)
+        unit = "tokens" if "tokens" in data else "money"
+        self.kept[user_id, data["scope"], unit] = data
+        return data
+
+    async def delete_budget(self, user_id: str, scope: str, unit: str, *, caller: Caller) -> None:
+        _check_operator(caller)
+        if self.kept.pop((user_id, scope, unit), None) is None:
+            raise BudgetNotFound(user_id, scope, unit)
+
+    async def set_execution_budget(self, execution_id: str, data: JsonObject, *, caller: Caller) -> None:
+        _check_operator(caller)
+        self.of_executions[execution_id] = data
+
+
+def _check_operator(caller: Caller) -> None:
+    if not caller.is_operator:
+        raise Forbidden("(any)", "for operators")
+
+
 class DummyFeed:
     """Tells the list once."""
 
@@ -188,6 +228,7 @@ class DummyService:
         self.forks = DummyForks(self)
         self.requests: dict[str, tuple[JsonValue, str]] = {}
         self.keys = DummyKeys()
+        self.spending = DummySpending()
         self.workflows: dict[str, JsonObject] = {}
         self.calls: list[tuple[str, JsonObject]] = []
         self.looked_up: list[str] = []
@@ -214,6 +255,7 @@ class DummyService:
         user: ExecutionUser | None = None,
         labels: dict[str, str] | None = None,
         durability: str | None = None,
+        budget: JsonObject | None = None,
         idempotency_key: str | None = None,
     ) -> str:
         if isinstance(workflow, str) and workflow not in self.workflows:
