@@ -152,6 +152,7 @@ class ExecutionService:
             check_caller=self._check_caller,
             stored_run=self._stored_run,
             in_pool=self._read,
+            currency=around.currency,
         )
 
     # Executions

@@ -12,9 +12,11 @@ import yaml
 from offbook.actors.directory import ExecutionDirectory
 from offbook.workflows.caller import Caller
 from offbook.workflows.errors import ExecutionNotFound, NodeNotFound
+from offbook.workflows.inputs import check_inputs
 from offbook.workflows.node_detail import MAX_ITEMS, node_detail
 from offbook.workflows.picture import picture_of
 from offbook.workflows.plan import Plan
+from offbook.workflows.resume_plan import resume_plan
 from offbook.workflows.run import Run
 from offbook.workflows.values import JsonObject
 
@@ -36,6 +38,7 @@ class Views:
         check_caller: Callable[[str, Caller], Awaitable[None]],
         stored_run: Callable[[str], Awaitable[Run]],
         in_pool: Callable[..., Awaitable[Any]],
+        currency: str,
     ) -> None:
         self._directory = directory
         self._plan = plan
@@ -43,6 +46,7 @@ class Views:
         self._check_caller = check_caller
         self._stored_run = stored_run
         self._in_pool = in_pool
+        self._currency = currency
         self._pictures: OrderedDict[str, JsonObject] = OrderedDict()
 
     async def picture(self, reference: str) -> JsonObject:
@@ -60,6 +64,14 @@ class Views:
             while len(self._pictures) > PICTURES_KEPT:
                 self._pictures.popitem(last=False)
         return known
+
+    async def plan(self, workflow: str | JsonObject, inputs: JsonObject) -> JsonObject:
+        """Say what an execution would run, and what that is likely to cost; refuse what a start would refuse."""
+        plan = await self._plan(workflow) if isinstance(workflow, str) else self._accept(workflow)
+        checked = check_inputs(plan.workflow, inputs)
+        run = Run(plan, "", user=None, inputs=checked, labels={}, durability="", created_at=0.0)
+        planned: JsonObject = await self._in_pool(resume_plan, run, self._currency)
+        return {name: planned[name] for name in ("repeats", "estimated")}
 
     async def text(self, reference: str) -> str:
         """Write a workflow as YAML."""

@@ -46,8 +46,9 @@ class ExecutionRoutes:
         )
 
     async def start(self, request: web.Request) -> web.Response:
-        """Accept an execution: 202 once it is stored."""
+        """Accept an execution: 202 once it is stored; with `?plan=true` only say what it would run."""
         caller = caller_of(request)
+        parameters.check_names(request.query, ("plan",))
         key = parameters.idempotency_key(request)
         fields = Fields(await read_object(request))
         workflow = fields.take("workflow", str, dict, required=True)
@@ -57,6 +58,8 @@ class ExecutionRoutes:
         durability = fields.text("durability")
         budget = fields.take("budget", dict)
         fields.done()
+        if parameters.switch(request.query, "plan"):
+            return json_response(await self._service.views.plan(workflow, inputs))
         execution_id = await self._service.start(
             workflow,
             inputs,

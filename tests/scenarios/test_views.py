@@ -153,3 +153,17 @@ async def test_node_of_nobody_and_of_another_is_not_found(worker: Worker) -> Non
     assert (await worker.call("GET", f"/executions/{NOBODY}/nodes/a")).status == 404
     for query in ("first=-1", "limit=0", "limit=100000", "items=3"):
         assert (await worker.call("GET", f"{path}/a?{query}")).status == 422
+
+
+async def test_plan_of_a_start_estimates_and_starts_nothing(worker: Worker) -> None:
+    asked = {"workflow": NOVEL, "inputs": {}, "user": {"id": "ada"}}
+    planned = await worker.call("POST", "/executions?plan=true", asked)
+    assert planned.status == 200
+    assert [each["node_id"] for each in planned.body["repeats"]] == ["outline", "chapters", "cover", "book"]
+    assert planned.body["estimated"]["calls"] == 5
+    assert planned.body["estimated"]["tokens"] > 0
+    assert (await worker.call("GET", "/executions")).body["executions"] == []
+    refused = await worker.call("POST", "/executions?plan=true", {**asked, "inputs": {"cover": "blue"}})
+    assert (refused.status, refused.body["errors"][0]["path"]) == (422, "inputs.cover")
+    assert (await worker.call("POST", "/executions?plan=maybe", asked)).status == 422
+    assert (await worker.call("POST", "/executions?plann=true", asked)).status == 422

@@ -436,6 +436,9 @@ class DummyViews:
     async def picture_of_document(self, document: str | JsonObject) -> JsonObject:
         return {"name": "document", "nodes": [], "edges": []}
 
+    async def plan(self, workflow: str | JsonObject, inputs: JsonObject) -> JsonObject:
+        return {"repeats": [], "estimated": {"calls": 0}, "inputs": inputs}
+
     async def text(self, reference: str) -> str:
         return f"name: {reference}\n"
 

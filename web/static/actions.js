@@ -1,6 +1,6 @@
 // What can be done to an execution in the state it is in. Each button says what happened, also when it was refused.
 
-import { ask, get, post, Problem } from "./api.js";
+import { ask, get, post } from "./api.js";
 import { h, set } from "./dom.js";
 import { askFirst, Said } from "./dialog.js";
 import * as format from "./format.js";
@@ -66,7 +66,7 @@ export class Actions {
     const plan = h("div", { class: "plan", "aria-live": "polite" }, h("p", { class: "muted" }, "Looking at what would be done …"));
     get(`/executions/${this.id}/resume`, { signal: this.signal }).then(
       (found) => set(plan, planText(found)),
-      (error) => set(plan, h("p", { class: "muted" }, error instanceof Problem && error.status === 405 ? this.kept() : error.message)));
+      (error) => set(plan, h("p", { class: "error" }, error.message)));
     const answer = await askFirst({
       title: "Resume from what did not finish", confirm: "Resume", signal: this.signal,
       body: [plan, h("label", { for: "guidance" }, "Guidance for what failed ", h("span", { class: "muted" }, "(optional, reaches its prompt)")), guidance],
@@ -75,11 +75,6 @@ export class Actions {
     if (answer === undefined) return;
     this.said.done(`Resumed at ${format.clock(new Date())} as epoch ${answer.epoch}.`);
     this.look();
-  }
-
-  kept() {
-    const { progress } = this.state.status;
-    return `${progress.completed} of ${progress.total} nodes are done and are kept.`;
   }
 
   async fork(changes = {}) {

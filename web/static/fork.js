@@ -1,16 +1,26 @@
 // A fork: the same execution again with something changed. Only what the change reaches is run.
 
 import { get, post } from "./api.js";
-import { askFirst } from "./dialog.js";
-import { h } from "./dom.js";
+import { askFirst, problemText } from "./dialog.js";
+import { h, set } from "./dom.js";
 import { inputField, showErrors } from "./forms.js";
+import { planText } from "./plan.js";
 
 /** `changes`: {node, item, output} for an edited output, {node, prompt} for an edited prompt, or nothing. */
 export async function askFork(id, status, changes, signal) {
   const draft = await makeDraft(id, status, changes, signal);
+  const plan = h("div", { class: "plan", "aria-live": "polite" });
+  const look = h("button", { type: "button", onclick: async () => {
+    set(plan, h("p", { class: "muted" }, "Looking at what would be done …"));
+    try {
+      set(plan, planText(await post(`/executions/${id}/fork?plan=true`, draft.body(), { signal })));
+    } catch (error) {
+      set(plan, h("div", { class: "error" }, problemText(error)));
+    }
+  } }, "Plan it");
   return askFirst({
     title: draft.title, confirm: "Fork", signal, wide: true,
-    body: [h("p", { class: "muted" }, "A new execution with everything of this one that the change does not reach. This one stays as it is."), draft.element],
+    body: [h("p", { class: "muted" }, "A new execution with everything of this one that the change does not reach. This one stays as it is."), draft.element, h("div", { class: "buttons" }, look), plan],
     act: async () => {
       try {
         return await post(`/executions/${id}/fork`, draft.body());

@@ -201,7 +201,7 @@ class Box {
     this.element.setAttribute("class", `node state-${result.status}${this.marked ? " selected" : ""}${this.element.classList.contains("at") ? " at" : ""}`);
     attribute(this.sign, "d", iconPath(result.status));
     const items = result.items;
-    const attempt = result.attempt > 1 ? `, attempt ${result.attempt}` : "";
+    const attempt = result.reused ? ", kept" : result.attempt > 1 ? `, attempt ${result.attempt}` : "";
     const what = node.model && !node.model.includes("{{") ? node.model.split("/").pop() : node.type;
     const told = items ? `${items.completed} of ${items.total}${items.failed ? `, ${items.failed} failed` : ""}` : result.status === "pending" ? what : `${result.status}${attempt}`;
     say(this.detail, told.length > 24 ? `${told.slice(0, 23)}…` : told);

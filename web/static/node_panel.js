@@ -44,7 +44,7 @@ export class NodePanel {
     set(this.element,
       h("header", {}, h("h2", {}, node.label), pill(result.status), h("button", { type: "button", class: "quiet", "aria-label": "Close", onclick: this.onClose }, "×")),
       h("dl", { class: "facts" }, fact("Node", node.id), fact("Type", node.foreach ? `${node.type}, for each item` : node.type), fact("Model", node.model),
-        fact("After", needs.join(", ")), fact("Only if", node.when), fact("Attempt", result.attempt ? String(result.attempt) : null),
+        fact("After", needs.join(", ")), fact("Only if", node.when), fact("Kept", result.reused ? "from the execution that this is a fork of" : null), fact("Attempt", result.attempt ? String(result.attempt) : null),
         h("div", {}, h("dt", {}, "Took"), this.took),
         fact("Items", result.items ? `${result.items.completed} of ${result.items.total} done${result.items.failed ? `, ${result.items.failed} failed` : ""}` : null),
         fact("Tokens", result.usage && result.usage.output_tokens ? `${format.whole(result.usage.input_tokens)} in, ${format.whole(result.usage.output_tokens)} out` : null)),

@@ -1,4 +1,4 @@
-// What a resume or a fork would keep, repeat and cost, as the server plans it.
+// What a start, a resume or a fork would keep, run and cost, as the server plans it.
 
 import { h } from "./dom.js";
 import * as format from "./format.js";
@@ -6,21 +6,45 @@ import * as format from "./format.js";
 const SHOWN = 12;
 
 export function planText(plan) {
-  const keeps = plan.keeps ?? {};
-  const repeats = plan.repeats ?? [];
-  const estimate = plan.estimated ?? {};
-  const kept = [
-    keeps.nodes !== undefined ? format.count(keeps.nodes, "node") : null,
-    keeps.items ? format.count(keeps.items, "item") : null,
-    keeps.tokens ? format.count(keeps.tokens, "token") : null,
-  ].filter(Boolean).join(", ");
+  const { keeps = {}, skips = [], may_run: may = [], estimated, at_most: most } = plan;
+  const runs = plan.runs ?? plan.repeats ?? [];
+  const fact = (name, value) => (value ? h("div", {}, h("dt", {}, name), h("dd", {}, value)) : null);
   return [
     h("dl", { class: "facts" },
-      h("div", {}, h("dt", {}, "Kept"), h("dd", {}, kept || "nothing", keeps.cost ? ` worth ${format.money(keeps.cost)}` : "")),
-      h("div", {}, h("dt", {}, "Runs"), h("dd", {}, format.count(repeats.length, "step"))),
-      h("div", {}, h("dt", {}, "Estimated"), h("dd", {}, [estimate.tokens !== undefined ? format.count(estimate.tokens, "token") : null, estimate.cost ? format.money(estimate.cost) : null].filter(Boolean).join(", ") || "not known"))),
-    repeats.length ? h("ul", { class: "plan-list" }, repeats.slice(0, SHOWN).map((each) =>
-      h("li", {}, h("strong", {}, format.place(each.node_id, each.item)), each.why ? ` – ${each.why}` : "")),
-    repeats.length > SHOWN ? h("li", { class: "muted" }, `and ${repeats.length - SHOWN} more`) : null) : null,
+      fact("Keeps", keptText(keeps)),
+      fact("Runs", attempts(runs)),
+      fact("May run", may.length ? attempts(may) : null),
+      fact("Skips", skips.length ? skips.join(", ") : null),
+      fact("Estimated", costText(estimated)),
+      fact("At most", most && may.length ? costText(most) : null)),
+    list(runs),
+    may.length ? [h("p", { class: "muted" }, "Only if what comes before turns out otherwise:"), list(may)] : null,
   ];
+}
+
+function keptText(keeps) {
+  const parts = [
+    keeps.nodes ? format.count(keeps.nodes, "node") : null,
+    keeps.items ? format.count(keeps.items, "item") : null,
+    keeps.tokens ? format.count(keeps.tokens, "token") : null,
+    keeps.cost ? format.money(keeps.cost) : null,
+  ].filter(Boolean);
+  return parts.join(", ") || null;
+}
+
+function attempts(entries) {
+  return format.count(entries.reduce((sum, each) => sum + (each.count ?? 1), 0), "attempt");
+}
+
+function costText(estimate) {
+  if (!estimate) return null;
+  const known = [estimate.tokens === null || estimate.tokens === undefined ? null : `${format.whole(estimate.tokens)} tokens`, estimate.cost ? format.money(estimate.cost) : null].filter(Boolean).join(", ");
+  return [known, estimate.unknown ? `${format.count(estimate.unknown, "attempt")} of which nothing is known` : null].filter(Boolean).join(", and ") || "nothing";
+}
+
+function list(entries) {
+  if (!entries.length) return null;
+  return h("ul", { class: "plan-list" }, entries.slice(0, SHOWN).map((each) =>
+    h("li", {}, h("strong", {}, format.place(each.node_id, each.item)), each.why ? `: ${each.why}` : "")),
+  entries.length > SHOWN ? h("li", { class: "muted" }, `and ${entries.length - SHOWN} more`) : null);
 }

@@ -5,6 +5,7 @@ import { Said } from "./dialog.js";
 import { h, set } from "./dom.js";
 import { inputField, showErrors } from "./forms.js";
 import { Graph } from "./graph.js";
+import { planText } from "./plan.js";
 import { session } from "./session.js";
 
 export async function show(root, { rest: [reference], signal }) {
@@ -65,6 +66,11 @@ function startForm(workflow, choices, signal) {
       button.disabled = false;
     }
   };
+  const plan = h("div", { class: "plan", "aria-live": "polite" });
+  const look = h("button", { type: "button", onclick: () => {
+    set(plan);
+    return attempt(look, "The plan", () => post("/executions?plan=true", body(), { signal }), (found) => set(plan, planText(found)));
+  } }, "Plan it");
   const go = h("button", { type: "submit", class: "primary" }, "Start");
   return h("form", { class: "card start-form", novalidate: true, "aria-label": "Start an execution", onsubmit: (event) => {
     event.preventDefault();
@@ -80,7 +86,7 @@ function startForm(workflow, choices, signal) {
   h("details", {}, h("summary", {}, "Labels, durability"), h("div", { class: "fields-list" },
     h("div", { class: "field" }, h("label", { for: "labels" }, "Labels"), labels),
     h("div", { class: "field" }, h("label", { for: "durability" }, "Durability"), durability))),
-  left, h("div", { class: "buttons" }, go), said.element);
+  plan, left, h("div", { class: "buttons" }, go, look), said.element);
 }
 
 function readLabels(text) {
