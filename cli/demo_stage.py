@@ -47,7 +47,7 @@ class Stage:
         """Run a worker, `offbook serve` on a free port, while the context lasts."""
         command = [
             *(sys.executable, "-m", "offbook.cli", "serve"),
-            *("--host", "127.0.0.1", "--port", "0", "--data-dir", str(self.data_dir)),
+            *("--host", "127.0.0.1", "--port", "0", "--data-dir", str(self.data_dir), "--with-parent"),
         ]
         child = await Child.start(
             "the worker",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from loguru import logger
 
-from offbook.cli import options
+from offbook.cli import options, parent
 from offbook.cli.connect import TOKEN_VARIABLE
 from offbook.cli.exits import ExitCode
 from offbook.cli.imports import import_modules
@@ -71,6 +71,12 @@ def serve(
         float | None,
         typer.Option("--drain-grace", min=0, help="Seconds that calls have to finish.", rich_help_panel=LIMITS),
     ] = None,
+    with_parent: Annotated[
+        bool,
+        typer.Option(
+            "--with-parent", help="End when standard input does: whoever started this has gone, or was killed."
+        ),
+    ] = False,
     max_body_bytes: Annotated[
         int, typer.Option("--max-body-bytes", envvar="OFFBOOK_MAX_BODY_BYTES", min=1, rich_help_panel=LIMITS)
     ] = 4 * MEGABYTE,
@@ -119,10 +125,12 @@ def serve(
         "retain_seconds": retain_seconds,
         "drain_grace": drain_grace,
     }
-    execute(_serve(host, port, engine, web), log_level="INFO")
+    execute(_serve(host, port, engine, web, with_parent=with_parent), log_level="INFO")
 
 
-async def _serve(host: str, port: int, engine_settings: dict[str, Any], web: WebSettings) -> int:
+async def _serve(
+    host: str, port: int, engine_settings: dict[str, Any], web: WebSettings, *, with_parent: bool
+) -> int:
     check_bind(host, web.internal_token)
     from offbook.settings import EngineSettings
     from offbook.web.app import create_app
@@ -143,6 +151,7 @@ async def _serve(host: str, port: int, engine_settings: dict[str, Any], web: Web
                 logger.info("server started", url=url, data_dir=str(folder))
                 hearing = asyncio.create_task(_stop_at_signals(interrupts, engine))
                 collecting = asyncio.create_task(keep_collector_still(engine.service.recovered()))
+                watching = asyncio.create_task(_stop_with_parent(engine)) if with_parent else None
                 try:
                     await engine.stop_requested()
                     logger.info("server drains; a second signal hurries it")
@@ -150,6 +159,8 @@ async def _serve(host: str, port: int, engine_settings: dict[str, Any], web: Web
                 finally:
                     hearing.cancel()
                     collecting.cancel()
+                    if watching is not None:
+                        watching.cancel()
             finally:
                 remove_server_file(folder)
     return ExitCode.COMPLETED
@@ -184,6 +195,13 @@ async def _stop_at_signals(interrupts: Interrupts, engine: Engine) -> None:
     while True:
         await interrupts.next()
         engine.request_stop()
+
+
+async def _stop_with_parent(engine: Engine) -> None:
+    """Ask for the end, without a grace period, when nobody is there any more who wants this server."""
+    await parent.gone()
+    logger.info("whoever started this server has gone")
+    engine.request_stop(0.0)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from offbook.cli.demo_stage import novella
@@ -65,6 +67,19 @@ async def test_interrupted_demo_leaves_no_worker_behind(
     assert not (tmp_path / "data" / "server.json").exists()
     # Nobody owns the folder any more.
     assert (await offbook("list", "--data-dir", "data")).code == 0
+
+
+async def test_killed_demo_leaves_no_worker_behind(spawn: Spawn, offbook: Run, tmp_path: Path) -> None:
+    process = await spawn(*DEMO)
+    await line_with(process, "chapters: running")
+    worker = psutil.Process(json.loads((tmp_path / "data" / "server.json").read_text())["pid"])
+    process.kill()
+    await process.wait()
+    await asyncio.to_thread(worker.wait, 30)
+    assert not (tmp_path / "data" / "server.json").exists()
+    # Nobody owns the folder any more, and what was live is checkpointed.
+    listed = json.loads((await offbook("list", "--json", "--data-dir", "data")).out)["executions"]
+    assert [entry["status"] for entry in listed] == ["interrupted"]
 
 
 def test_missing_model_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
