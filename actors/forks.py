@@ -48,6 +48,7 @@ class Forks:
         new_id: Callable[[], str],
         plan_of: Callable[[str | JsonObject | Workflow], Awaitable[Plan]],
         execution_user: Callable[[Plan, Caller, ExecutionUser | None], ExecutionUser],
+        check_keys: Callable[[Plan, ExecutionUser], Awaitable[None]],
         durability: Callable[[Plan, str | None], Durability],
         check_caller: Callable[[str, Caller], Awaitable[None]],
         rest_soon: Callable[[str], Awaitable[None]],
@@ -61,6 +62,7 @@ class Forks:
         self._new_id = new_id
         self._plan_of = plan_of
         self._execution_user = execution_user
+        self._check_keys = check_keys
         self._durability = durability
         self._check_caller = check_caller
         self._rest_soon = rest_soon
@@ -85,6 +87,8 @@ class Forks:
         """
         parent = await self._parent(execution_id, caller)
         edition = await self._edition(parent, request, caller, user)
+        if edition.user is not None:
+            await self._check_keys(edition.plan, edition.user)
         mode = self._mode(parent, edition.plan, durability)
         reuse = await self.evaluate(seed(parent, edition, self._types))
         run = fork_of(

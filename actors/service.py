@@ -133,6 +133,7 @@ class ExecutionService:
             new_id=lambda: next(_new_ids),
             plan_of=self._plan,
             execution_user=self._execution_user,
+            check_keys=key_check.check,
             durability=self._durability,
             check_caller=self._check_caller,
             rest_soon=self._rest_soon,

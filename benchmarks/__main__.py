@@ -19,6 +19,7 @@ COMMANDS = (
     ("live_memory",),
     ("loop_actor",),
     ("resume",),
+    ("fork",),
     ("recovery",),
     ("drain",),
     ("cancel",),

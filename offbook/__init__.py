@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from offbook.persistence.sql_store import SqlStore
     from offbook.settings import EngineSettings, SettingRefused
     from offbook.workflows.caller import OPERATOR, Caller
+    from offbook.workflows.changes import WorkflowChanged
     from offbook.workflows.checkpoint import UnreadableState
     from offbook.workflows.document import (
         CheckRetryPolicy,
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
         ValidationFailed,
         WorkflowNotFound,
     )
+    from offbook.workflows.fork_request import ForkRequest
     from offbook.workflows.key_errors import (
         KeyNotFound,
         KeysKeptElsewhere,
@@ -109,6 +111,7 @@ __all__ = [
     "ExecutionUserMissing",
     "Forbidden",
     "ForeachConfig",
+    "ForkRequest",
     "FunctionRefused",
     "FunctionRegistry",
     "IdempotencyConflict",
@@ -166,6 +169,7 @@ __all__ = [
     "ValidationFailed",
     "WorkerFailed",
     "Workflow",
+    "WorkflowChanged",
     "WorkflowNotFound",
     "check",
     "load_workflow",
@@ -194,6 +198,7 @@ _HOMES = {
     "persistence.sql_store": ("SqlStore",),
     "settings": ("EngineSettings", "SettingRefused"),
     "workflows.caller": ("OPERATOR", "Caller"),
+    "workflows.changes": ("WorkflowChanged",),
     "workflows.checkpoint": ("UnreadableState",),
     "workflows.document": (
         *("CheckRetryPolicy", "ForeachConfig", "InputField", "Need", "Node", "NodeBody"),
@@ -208,6 +213,7 @@ _HOMES = {
     "workflows.key_errors": (
         *("KeyNotFound", "KeysKeptElsewhere", "MasterKeyMissing", "MasterKeyRefused", "UserNotFound"),
     ),
+    "workflows.fork_request": ("ForkRequest",),
     "workflows.loading": ("load_workflow",),
     "workflows.plan": ("UnknownNodeType",),
     "workflows.states": ("Durability", "ExecutionStatus", "NodeStatus"),

@@ -157,6 +157,9 @@ def fork_of(
     run.reuse = reuse
     run.receipt = Receipt()
     run.guidance = edition.guidance
+    if edition.plan.fingerprint == parent.plan.fingerprint or run.budget is None:
+        # A limit that somebody set does not go away by an edit.
+        run.budget = parent.budget
     if edition.guidance:
         for node in edition.plan.nodes:
             run.works[node.index].guided = _is_guided(parent, edition.plan, node.id)

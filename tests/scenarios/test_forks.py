@@ -299,6 +299,14 @@ async def test_what_cannot_be_forked_so_is_refused(writer: Worker, body: JsonObj
     assert [error["path"] for error in answer.body["errors"]] == [path]
 
 
-async def test_parent_of_an_execution_is_a_user_of_nothing(writer: Worker) -> None:
+async def test_fork_of_nothing_is_not_found(writer: Worker) -> None:
     answer = await writer.command("f" * 32, "fork", {"user": ADA})
     assert answer.status == 404
+
+
+async def test_python_forks_too(writer: Worker, model: FakeModel) -> None:
+    execution_id = await writer.engine.start(novel(), {"premise": "the sea"}, user="ada")
+    await completed(writer, execution_id)
+    forked = await writer.engine.fork(execution_id, {"premise": "the sea"}, outputs={"people": "Ann"})
+    assert (await completed(writer, forked))["result"].startswith("Ann / <places")
+    assert len(model.asked) == 4

@@ -64,7 +64,8 @@ def draw_fork(chance: random.Random, parent: Run, story: Story) -> tuple[Story, 
         edits = {place: ["edited", *place] for place in chance.sample(places, min(len(places), 2))}
     outcomes = {place: script for place, script in story.outcomes.items() if place not in edits}
     before = {**story.parent.inherited, **story.parent.edits} if story.parent is not None else {}
-    return Story(plan, inputs, story.durability, outcomes, Parent(parent, edits, before)), kind
+    came_from = Parent(parent, edits, before)
+    return Story(plan, inputs, story.durability, outcomes, came_from, budget=parent.budget), kind
 
 
 def edits_in(story: Story, stored: Any) -> Edits:
