@@ -112,8 +112,8 @@ class Call:
         return "".join(self._text)
 
     def keep(self, output: JsonValue) -> None:
-        """Keep an output as the text of this attempt, in case that it does not pass its checks."""
-        self._text = [as_stored_text(as_text(output))]
+        """Keep an output, JSON by now, as the text of this attempt, in case that it does not pass its checks."""
+        self._text = [output if type(output) is str else as_text(output)]
 
     def report(self, kind: str, text: str) -> None:
         if self.ended:

@@ -3,6 +3,8 @@
 The floor beside it is what no engine can beat: asyncio tasks that do the same steps and store one row each, in
 groups. The engine is embedded here: of what `offbook serve` does to its interpreter only the garbage collector is
 tuned, unless `--tuned` says otherwise. The switch interval of `serve` buys a quick status for a tenth of this.
+
+With `--checks` or `--ledger` the figure is another: executions a second with them over those without.
 """
 
 from __future__ import annotations
@@ -10,22 +12,21 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import tempfile
-import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.extras import CHECKS, compare_extras
 from benchmarks.report import Result, print_result, spread
+from benchmarks.rounds import Round, StartOne, measure
 from benchmarks.sitting import note, options, run
 from benchmarks.workloads import KILOBYTE, STEPS, calls, line, registry
 from offbook.cli.tuning import tune_collector, tune_process
 from offbook.engine import Engine
 from offbook.settings import EngineSettings
 
-AT_ONCE = 100
 TARGETS = {"exit": 2000.0, "async": 1500.0, "sync": 600.0}
 """Executions a second on SQLite; half of that on PostgreSQL."""
 SECONDS_TARGET = 0.06
@@ -34,31 +35,6 @@ TUNING: dict[str, Callable[[], None]] = {
     "collector": tune_collector,
     "nothing": lambda: None,
 }
-
-StartOne = Callable[[], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """What so many executions came to."""
-
-    per_second: float
-    seconds_per_1000_steps: float
-    """Processor seconds, of all threads."""
-
-
-async def measure(start_one: StartOne, executions: int) -> Round:
-    """Run so many executions, `AT_ONCE` at a time."""
-    left = iter(range(executions))
-
-    async def keep_going() -> None:
-        for _ in left:
-            await start_one()
-
-    began, burnt = time.perf_counter(), time.process_time()
-    await asyncio.gather(*(keep_going() for _ in range(AT_ONCE)))
-    burnt, took = time.process_time() - burnt, time.perf_counter() - began
-    return Round(executions / took, 1000 * burnt / (executions * STEPS))
 
 
 @asynccontextmanager
@@ -166,9 +142,23 @@ def main() -> None:
     parser.add_argument("--durability", choices=sorted(TARGETS), default="exit")
     parser.add_argument("--database", default="sqlite", help="`sqlite`, in a new folder, or the URL of a database")
     parser.add_argument("--tuned", choices=sorted(TUNING), default="collector", help="what of the interpreter is")
+    parser.add_argument("--checks", choices=sorted(CHECKS), default="none", help="what is made of each output")
+    parser.add_argument("--ledger", action="store_true", help="each step has a price, and a row in the ledger")
     given = parser.parse_args()
     database = None if given.database == "sqlite" else given.database
     rounds, executions = (2, 500) if given.quick else (given.rounds, 3000)
+    if given.ledger or given.checks != "none":
+        TUNING[given.tuned]()
+        extras = compare_extras(
+            given.durability,
+            database,
+            checks=given.checks,
+            ledger=given.ledger,
+            rounds=rounds,
+            executions=executions,
+        )
+        print_result(run(extras), as_json=given.json)
+        return
     result = run(compare(given.durability, database, given.tuned, rounds=rounds, executions=executions))
     print_result(result, as_json=given.json)
 

@@ -8,7 +8,7 @@ refrain that is meant to return counts too.
 from __future__ import annotations
 
 from collections import Counter
-from itertools import islice
+from itertools import islice, pairwise
 
 from pydantic import BaseModel, Field
 
@@ -31,8 +31,11 @@ def _phrases(words: list[str], ngram: int) -> zip[tuple[str, ...]]:
 
 
 def _cannot_repeat(words: list[str], ngram: int, most: float) -> bool:
-    """Whether the words alone say that no more is repeated: a repeated phrase begins with a repeated word."""
-    return len(words) - len(set(words)) <= most * (len(words) - ngram + 1)
+    """Whether words, or pairs, say that no more is repeated: a repeated phrase begins with a repeated pair."""
+    allowed = most * (len(words) - ngram + 1)
+    if len(words) - len(set(words)) <= allowed:
+        return True
+    return ngram > 1 and len(words) - 1 - len(set(pairwise(words))) <= allowed
 
 
 class RepetitionParams(CheckParams):

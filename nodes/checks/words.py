@@ -21,7 +21,7 @@ _LETTER = re.compile(r"[^\W_]")
 _SPACES = bytes.maketrans(b"\t\n\r\v\f", b"     ")
 _PUNCTUATION = bytes(each for each in range(128) if not chr(each).isalnum() and not bytes([each]).isspace())
 _EDGES = string.punctuation + "\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb\u3001\u3002\uff0c\uff01\uff1f\u00bf\u00a1"
-_CHARS_PER_WORD = 12
+_CHARS_PER_WORD = 8
 """Of the beginning that is looked at first; a longer text is read whole only if that has too few."""
 
 

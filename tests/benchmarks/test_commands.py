@@ -15,7 +15,13 @@ FIELDS = {"name", "value", "unit", "target", "baseline", "details", "met"}
 
 @pytest.mark.parametrize(
     "command",
-    [("throughput", "--durability", "exit"), ("throughput", "--durability", "sync"), ("resume",), ("events",)],
+    [
+        ("throughput", "--durability", "exit"),
+        ("throughput", "--durability", "sync"),
+        ("throughput", "--checks", "few", "--ledger"),
+        ("resume",),
+        ("events",),
+    ],
     ids=lambda command: " ".join(command),
 )
 def test_last_line_is_the_result_as_json(command: tuple[str, ...]) -> None:

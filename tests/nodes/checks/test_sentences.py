@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from offbook.nodes.checks.sentences import count_sentences
 from tests.nodes.checks.examined import reason
@@ -31,6 +33,13 @@ from tests.nodes.checks.examined import reason
 )
 def test_sentences_are_counted(text: str, sentences: int) -> None:
     assert count_sentences(text) == sentences
+
+
+@given(
+    st.text(alphabet=st.sampled_from("abA1 .!?\n#-)\"'\u2026"), max_size=80), st.integers(min_value=1, max_value=6)
+)
+def test_quick_acceptance_accepts_nothing_that_has_too_few(text: str, least: int) -> None:
+    assert (reason("min_sentences", text, least) is None) == (count_sentences(text) >= least)
 
 
 def test_reason_has_both_figures() -> None:
