@@ -64,6 +64,11 @@ class FakeModel:
         return {"fake": {"base_url": f"{self.url}/v1"}}
 
     @property
+    def locked(self) -> JsonObject:
+        """The same, where no call is made without a key."""
+        return {"fake": {"base_url": f"{self.url}/v1", "requires_key": True}}
+
+    @property
     def counts(self) -> dict[str, int]:
         """How often each prompt was asked: what a provider would bill."""
         return dict(Counter(each.prompt for each in self.asked))

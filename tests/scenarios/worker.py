@@ -14,7 +14,7 @@ from pykka import ActorRef
 
 from offbook.engine import Engine
 from offbook.nodes.functions import FunctionRegistry
-from offbook.nodes.providers import provider_registry
+from offbook.nodes.providers import KeyResolver, provider_registry
 from offbook.nodes.registry import NodeRegistry
 from offbook.settings import EngineSettings
 from offbook.web.app import create_app
@@ -155,12 +155,13 @@ async def open_worker(
     journal: JournalStore | None = None,
     goes_on: bool = True,
     providers: JsonObject | None = None,
+    keys: KeyResolver | None = None,
     **settings: Any,
 ) -> AsyncIterator[Worker]:
     """Start a worker over a data folder, or over a store without one; leaving it drains it."""
     registry = NodeRegistry.with_builtins(provider_registry(providers or {}), functions)
     given = EngineSettings(data_dir=folder, **settings)
-    engine = Engine(given, store=store, journal=journal, registry=registry, goes_on=goes_on)
+    engine = Engine(given, store=store, journal=journal, registry=registry, keys=keys, goes_on=goes_on)
     async with engine, serve_app(create_app(engine.service)) as url, aiohttp.ClientSession() as session:
         worker = Worker(engine, url, session)
         # Answered once it is known what a process before this one left: from here on transactions can be counted.
