@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
@@ -49,7 +50,7 @@ from offbook.actors.views import Views
 from offbook.actors.watching import ExecutionWatching
 from offbook.workflows.bookings import reservation
 from offbook.workflows.caller import Caller
-from offbook.workflows.checkpoint import checkpoint_document
+from offbook.workflows.checkpoint import checkpoint_document, unsaved_document
 from offbook.workflows.document import Workflow
 from offbook.workflows.errors import (
     CheckpointNotFound,
@@ -85,6 +86,8 @@ ASK_TIMEOUT = 10.0
 """Seconds that an answer may take which needs no database."""
 STORE_TIMEOUT = 30.0
 """Seconds that an answer may take which waits for a commit."""
+SAVE_PATIENCE = 1.0
+"""Seconds that a checkpoint may take to be stored before it is shown as it will be."""
 RESTART_POLL = 0.02
 """Seconds between two looks at whether a crashed actor has been restarted."""
 LAG_SAMPLE = 0.005
@@ -357,12 +360,19 @@ class ExecutionService:
             raise NodeNotFound(execution_id, node_id, "no such node or item, or it has no output") from None
 
     async def checkpoint(self, execution_id: str, *, caller: Caller) -> JsonObject:
-        """Return the stored checkpoint, whole."""
+        """Return the checkpoint, whole: as it is stored, or as it will be once the database takes it."""
         await self._check_caller(execution_id, caller)
         entry = self._directory.find(execution_id)
         if entry is not None and entry.status.at_rest and not entry.saved:
             # What has just come to rest is about to be stored, or its checkpoint to be deleted.
-            await self._rest_soon(execution_id)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SAVE_PATIENCE):
+                    await self.rest(execution_id)
+            entry = self._directory.find(execution_id)
+            if entry is not None and entry.run.status.at_rest and not entry.saved:
+                if entry.run.status is ExecutionStatus.COMPLETED:
+                    raise CheckpointNotFound(execution_id)
+                return unsaved_document(entry.run)
         stored = await self._read(self._reader.load, execution_id)
         if stored is None:
             raise ExecutionNotFound(execution_id)

@@ -178,8 +178,38 @@ def _is_reused(state: JsonObject, output: StoredOutput) -> bool:
     return work.get("status") == NodeStatus.COMPLETED and not work["attempt"]
 
 
-def checkpoint_document(stored: StoredExecution) -> JsonObject:
-    """Show a stored checkpoint whole: user, inputs, outputs, last output, failed and completed nodes."""
+def unsaved_document(run: Run) -> JsonObject:
+    """Show the checkpoint of a run at rest that is not stored yet, as it will be."""
+    outputs = [
+        StoredOutput(node.id, item, run.outputs[node.id] if item is None else each.output)
+        for node in run.plan.nodes
+        for item, each in run.each_of(node.index)
+        if each.status is NodeStatus.COMPLETED and (item is not None or node.foreach is None)
+    ]
+    unsaved = StoredExecution(
+        execution_id=run.execution_id,
+        workflow_name=run.plan.workflow.name,
+        fingerprint=run.plan.fingerprint,
+        document=run.plan.document,
+        status=run.status.value,
+        epoch=run.epoch,
+        worker_id="",
+        user=run.user,
+        labels=run.labels,
+        inputs=run.inputs,
+        durability=run.durability,
+        created_at=run.created_at,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        state=to_state(run),
+        outputs=tuple(outputs),
+        checkpoint=summary_of(run),
+    )
+    return checkpoint_document(unsaved, saved=False)
+
+
+def checkpoint_document(stored: StoredExecution, *, saved: bool = True) -> JsonObject:
+    """Show a checkpoint whole: user, inputs, outputs, last output, failed and completed nodes."""
     summary = stored.checkpoint
     state = stored.state
     assert summary is not None
@@ -199,6 +229,7 @@ def checkpoint_document(stored: StoredExecution) -> JsonObject:
     last = summary.last_output_node
     return {
         "execution_id": stored.execution_id,
+        "saved": saved,
         "epoch": stored.epoch,
         "schema_version": summary.schema_version,
         "workflow": {"name": stored.workflow_name, "fingerprint": summary.fingerprint},

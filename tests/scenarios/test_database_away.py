@@ -47,6 +47,31 @@ async def test_failure_while_it_is_away_keeps_its_own_error_and_is_saved_once_it
     assert (await worker.checkpoint(execution_id))["failed_node"] == "chapters"
 
 
+async def test_checkpoint_that_cannot_be_stored_yet_is_shown_from_memory_as_it_will_be(
+    opened: Open, model: FakeModel
+) -> None:
+    store = UnreachableStore()
+    worker = await opened(store=store, providers=model.providers)
+    refuse_chapter_1(model)
+    held = model.hold("chapter 0.")
+    execution_id = await worker.start(book())
+    await model.until(lambda: model.under_way == 1)
+    store.go_away()
+    held.set()
+    await worker.until_status(execution_id, "failed")
+    async with asyncio.timeout(10):
+        shown = await worker.checkpoint(execution_id)
+    assert (shown["saved"], shown["status"], shown["failed_node"]) == (False, "failed", "chapters")
+    assert shown["execution_user"] == ADA
+    assert shown["node_outputs"] == {"outline": "a fine text"}
+    assert shown["item_outputs"] == {"chapters": {"0": "a fine text"}}
+    store.come_back()
+    await worker.rest(execution_id)
+    stored = await worker.checkpoint(execution_id)
+    assert stored == {**shown, "saved": True, "state": stored["state"]}
+    assert stored["state"]["nodes"] == shown["state"]["nodes"]
+
+
 async def test_completion_while_it_is_away_is_shown_and_stored_once_it_is_back(
     opened: Open, model: FakeModel
 ) -> None:
