@@ -97,6 +97,7 @@ class _Foresight:
 
     def __init__(self, parent: RunState, edition: Edition, types: NodeTypes) -> None:
         self._parent = parent
+        self._seconds = parent.seconds_taken()
         self._edition = edition
         self._types = types
         self._plan = edition.plan
@@ -201,8 +202,8 @@ class _Foresight:
             return True, edits[place]
         why, may = self._why(node, item, scope)
         if why is None:
-            usage, seconds = self._parent.spent(node.id, item)
-            self.found.keeps.keep(Kept("", usage, seconds), item=item is not None)
+            kept = Kept("", self._parent.spent(node.id, item), self._seconds[place])
+            self.found.keeps.keep(kept, item=item is not None)
             return True, self._parent.output(node.id, item)
         (self._may_run if may else self._run)(node, item, why)
         return False, None

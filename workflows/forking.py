@@ -100,9 +100,10 @@ def seed(parent: RunState, edition: Edition, types: NodeTypes) -> Iterator[Reuse
     """Work out what a fork may keep: None after each place, so that others have their turn, then the seed, once."""
     places: dict[Place, Kept] = {}
     hashes: Hashes = {}
+    seconds = parent.seconds_taken()
     for place in finished_places(parent):
         if place[0] in edition.plan.index and place not in edition.edits:
-            places[place] = _kept(parent, edition.plan, place, types, hashes)
+            places[place] = _kept(parent, edition.plan, place, seconds[place], types, hashes)
             yield None
     for place, value in edition.edits.items():
         places[place] = Kept(EDITED, output=value)
@@ -117,10 +118,10 @@ def finished_places(run: RunState) -> Iterator[Place]:
                 yield node.id, item
 
 
-def _kept(parent: RunState, plan: Plan, place: Place, types: NodeTypes, hashes: Hashes) -> Kept:
+def _kept(parent: RunState, plan: Plan, place: Place, seconds: float, types: NodeTypes, hashes: Hashes) -> Kept:
     node_id, item = place
     node, now = parent.plan.node(node_id), plan.node(node_id)
-    usage, seconds = parent.spent(node_id, item)
+    usage = parent.spent(node_id, item)
     changed = Kept(CHANGED, usage, seconds)
     same = (node.foreach is None) == (now.foreach is None)
     info = types.get(node.body.type)

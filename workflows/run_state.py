@@ -13,6 +13,7 @@ from offbook.workflows.reuse import Kept, Place, Reuse
 from offbook.workflows.scope import Scope
 from offbook.workflows.states import ExecutionStatus, NodeStatus
 from offbook.workflows.values import NO_USAGE, ExecutionUser, JsonObject, JsonValue, NodeError, Usage
+from offbook.workflows.wall_time import shares
 from offbook.workflows.work import Checked, Steps, Work
 
 REVISIONS_PER_EPOCH = 1 << 32
@@ -338,6 +339,7 @@ class RunState:
     def would_keep(self) -> Receipt:
         """Return the receipt of a resume that came now: what is completed is kept."""
         receipt = Receipt()
+        seconds = self.seconds_taken()
         for node, work in zip(self.plan.nodes, self.works, strict=True):
             each = self.each_of(node.index)[1:] if work.items is not None else [(None, work)]
             kept = [item for item, entry in each if entry.status is NodeStatus.COMPLETED]
@@ -346,14 +348,37 @@ class RunState:
             if work.items is not None:
                 receipt.kept_items += len(kept)
             for item in kept:
-                receipt.save(*self.spent(node.id, item))
+                receipt.save(self.spent(node.id, item), seconds[node.id, item])
         return receipt
 
-    def spent(self, node_id: str, item: int | None) -> tuple[Usage, float]:
-        """Return tokens and seconds of a node or item; of one that was reused, those of the parent."""
+    def spent(self, node_id: str, item: int | None) -> Usage:
+        """Return the tokens of a node or item; of one that was reused, those of the parent."""
         work = self._work(self.plan.index[node_id], item)
         kept = self.kept(node_id, item) if work.reused else None
-        return (kept.usage, kept.seconds) if kept is not None else (work.usage, work.seconds)
+        return kept.usage if kept is not None else work.usage
+
+    def seconds_taken(self) -> dict[Place, float]:
+        """Return how long each completed node and item took that has an output of its own, from its first start on.
+
+        What ran side by side counts once, so that all together are no more than went by. One that was reused has
+        what it had in the parent.
+        """
+        found: dict[Place, float] = {}
+        spans: list[tuple[Place, float, float]] = []
+        for node in self.plan.nodes:
+            for item, each in self.each_of(node.index):
+                if each.status is not NodeStatus.COMPLETED or (item is None and each.items is not None):
+                    continue
+                place = (node.id, item)
+                kept = self.kept(node.id, item) if each.reused else None
+                if kept is not None:
+                    found[place] = kept.seconds
+                else:
+                    found[place] = 0.0
+                    if each.started_at is not None and each.finished_at is not None:
+                        spans.append((place, each.started_at, each.finished_at))
+        found.update(shares(spans))
+        return found
 
     def kept(self, node_id: str, item: int | None) -> Kept | None:
         """Return what a fork may keep at a node or item of its parent; None if there is nothing."""

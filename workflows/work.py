@@ -133,13 +133,6 @@ class Work:
             total = total + item.total_usage
         return total
 
-    @property
-    def seconds(self) -> float:
-        """How long it took from its first start to its end."""
-        if self.started_at is None or self.finished_at is None:
-            return 0.0
-        return max(0.0, self.finished_at - self.started_at)
-
     def count_items(self, status: NodeStatus) -> int:
         return sum(1 for item in self.items or () if item.status is status)
 
