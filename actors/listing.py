@@ -40,6 +40,7 @@ def _execution_line(entry: Entry, now: float) -> JsonObject:
         epoch=run.epoch,
         current_nodes=run.current_nodes if not entry.status.at_rest else [],
         restarts=entry.restarts,
+        db_ops={"reads": run.db_reads, "writes": run.db_writes},
         last_reason=entry.last_reason,
         poisoned=entry.poisoned,
     )

@@ -217,3 +217,39 @@ async def test_deleted_execution_is_gone(server: Server, open_page: Open) -> Non
     await expect(page.get_by_role("heading", name="No such execution")).to_be_visible()
     with pytest.raises(Refused):
         server.call("GET", f"/status/{execution_id}")
+
+
+async def test_items_are_listed_with_their_attempts_and_lead_to_their_outputs(
+    server: Server, open_page: Open
+) -> None:
+    fail = [{"item": 2, "error": "invalid_key"}]
+    execution_id = server.begin(novel(rate=0, fail=fail), {"premise": "rain", "chapters": 4})
+    server.until(execution_id, "failed")
+    page = await open_page(f"#/executions/{execution_id}")
+    await node(page, "chapters").click()
+    rows = page.locator(".item-table tbody tr")
+    await expect(rows.first).to_contain_text(re.compile("3.*failed"))
+    await expect(rows.nth(1)).to_have_text("invalid_key: scripted: the key was refused")
+    await expect(page.locator(".item-strip span")).to_have_count(3)
+    await rows.get_by_role("button", name="2", exact=True).click()
+    chapter = server.call("GET", f"/executions/{execution_id}/nodes/chapters/output?item=1")
+    await expect(page.get_by_role("combobox", name="Item")).to_have_value("1")
+    await expect(page.locator("article.reading")).to_contain_text(chapter[:40])
+
+
+async def test_budget_that_is_used_up_is_explained_and_raised(server: Server, open_page: Open) -> None:
+    execution_id = server.begin(
+        novel(rate=0), {"premise": "rain", "chapters": 2}, budget={"tokens": 150, "mode": "hard"}
+    )
+    page = await open_page(f"#/executions/{execution_id}")
+    await expect(page.get_by_role("heading", name="The budget is used up")).to_be_visible()
+    await expect(page.locator(".facts").first).to_contain_text("Waits for" + "budget")
+    form = page.get_by_role("form", name="Raise the budget")
+    await form.get_by_label("Let this execution spend").fill("many")
+    await form.get_by_label("Of what").select_option("tokens")
+    await button(page, "Set this budget").click()
+    await expect(page.locator(".said-refused:visible")).to_contain_text("The budget was refused")
+    await form.get_by_label("Let this execution spend").fill("100000")
+    await button(page, "Set this budget").click()
+    await expect(state(page)).to_have_text("completed")
+    await expect(page.get_by_role("heading", name="The budget is used up")).to_be_hidden()

@@ -74,7 +74,7 @@ class ActorsPage {
     all.sort((one, other) => urgent(other) - urgent(one));
     const shown = all.slice(0, SHOWN);
     set(this.tree, h("table", { class: "tree" },
-      h("thead", {}, h("tr", {}, [["Actor"], ["State"], ["Mailbox", 1], ["Highest", 1], ["Handled", 1], ["Restarts", 1], ["Age", 1], ["Now, or last reason"]].map(([name, right]) => h("th", { scope: "col", class: right ? "right" : "" }, name)))),
+      h("thead", {}, h("tr", {}, [["Actor"], ["State"], ["Mailbox", 1], ["Highest", 1], ["Handled", 1], ["Restarts", 1], ["Database", 1], ["Age", 1], ["Now, or last reason"]].map(([name, right]) => h("th", { scope: "col", class: right ? "right" : "" }, name)))),
       h("tbody", {}, services.map((actor) => row(actor)), shown.map((actor) => row(actor, (id) => this.explain(id))))),
     all.length > SHOWN ? h("p", { class: "muted", style: { padding: "8px 12px" } }, `${format.whole(all.length - SHOWN)} more executions are not shown.`) : null);
   }
@@ -105,6 +105,7 @@ function row(actor, onWhy) {
   return h("tr", { class: actor.parent ? "child" : "" }, h("th", { scope: "row" }, name), h("td", {}, pill(actor.state)),
     h("td", { class: "right" }, format.whole(actor.mailbox.depth)), h("td", { class: "right" }, format.whole(actor.mailbox.high_water)),
     h("td", { class: "right" }, format.whole(actor.messages_handled)), h("td", { class: "right" }, format.whole(actor.restarts)),
+    h("td", { class: "right" }, actor.db_ops ? `${actor.db_ops.reads} r, ${actor.db_ops.writes} w` : ""),
     h("td", { class: "right" }, actor.age_seconds === null ? "–" : format.age(actor.age_seconds)),
     h("td", {}, actor.last_reason || actor.current_nodes.join(", "), onWhy && RUNNING.has(actor.state) ? [" ", h("button", { type: "button", class: "plain", onclick: () => onWhy(actor.execution_id) }, "Why?")] : null));
 }

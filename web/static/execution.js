@@ -3,11 +3,13 @@
 import { get, persist } from "./api.js";
 import { Actions } from "./actions.js";
 import { ApprovalForm } from "./approval.js";
+import { BudgetForm } from "./budget.js";
 import { attribute, h, set } from "./dom.js";
 import { Facts } from "./facts.js";
 import { Graph } from "./graph.js";
 import { icon, pill, setPill } from "./icons.js";
 import * as format from "./format.js";
+import { Items } from "./items.js";
 import { Follower } from "./live.js";
 import { NodePanel } from "./node_panel.js";
 import { Outputs } from "./outputs.js";
@@ -70,7 +72,11 @@ class ExecutionPage {
     this.actions = new Actions(this.id, { signal: this.signal, look: () => this.follower.look() });
     this.outputs = new Outputs(this.id, picture, this.signal, { onEdit: (node, item, output) => this.actions.fork({ node, item, output }) });
     this.timeline = new Timeline(picture, (node) => this.graph.select(node, { quiet: false }));
-    this.node = new NodePanel(picture, {
+    const items = new Items(this.id, this.signal, (node, item) => {
+      this.right.show("Outputs");
+      this.outputs.choose(node, item);
+    });
+    this.node = new NodePanel(picture, items, {
       onShowOutput: (node) => {
         this.right.show("Outputs");
         this.outputs.choose(node);
@@ -79,6 +85,7 @@ class ExecutionPage {
       onClose: () => this.graph.select(this.graph.selected),
     });
     this.approval = new ApprovalForm(this.id, this.signal, () => this.follower.look());
+    this.budget = new BudgetForm(this.id, () => this.follower.look());
     this.facts = new Facts();
     this.inputs = new Lazy(`/executions/${this.id}/inputs`, this.signal);
     this.checkpoint = new Lazy(`/executions/${this.id}/checkpoint`, this.signal, "There is a checkpoint while an execution rests unfinished.");
@@ -95,7 +102,7 @@ class ExecutionPage {
     ]);
     set(this.root, h("section", { class: "view execution" },
       h("header", { class: "view-head" }, h("div", { class: "crumb" }, h("a", { href: "#/executions" }, "Executions"), h("span", { class: "id" }, this.id)),
-        h("div", { class: "title-line" }, this.title, this.pill, this.actions.element), this.bar, this.facts.element, this.failure, this.approval.element),
+        h("div", { class: "title-line" }, this.title, this.pill, this.actions.element), this.bar, this.facts.element, this.failure, this.approval.element, this.budget.element),
       h("div", { class: "columns" },
         h("div", { class: "column column-graph" }, this.graph.element, this.node.element, this.timeline.element),
         h("div", { class: "column column-made" }, this.right.element))));
@@ -111,7 +118,7 @@ class ExecutionPage {
     this.progress.style.setProperty("width", `${status.progress.percent}%`);
     attribute(this.progress, "class", `progress-fill state-${status.status}`);
     attribute(this.bar, "aria-valuenow", Math.floor(status.progress.percent));
-    this.graph.update(status.node_results, changed);
+    this.graph.update(state, changed);
     this.facts.update(state);
     this.thinking.update(state);
     this.outputs.update(state);
@@ -119,6 +126,7 @@ class ExecutionPage {
     this.node.update(state);
     this.actions.update(state);
     this.approval.update(status);
+    this.budget.update(status);
     this.showFailure(status);
     if (this.checkpoint.version !== `${status.revision}`) this.checkpoint.stale(`${status.revision}`);
   }

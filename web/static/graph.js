@@ -58,10 +58,11 @@ export class Graph {
   }
 
   /** Show nodes as they are now; all of them without a list. */
-  update(results, changed) {
+  update(state, changed) {
+    const { node_results: results } = state.status;
     for (const id of changed ?? this.nodes.keys()) {
       const box = this.nodes.get(id);
-      if (box !== undefined && results[id] !== undefined) box.show(results[id]);
+      if (box !== undefined && results[id] !== undefined) box.show(results[id], state.running(id));
     }
     for (const edge of this.edges) {
       const off = results[edge.from]?.status === "skipped" || results[edge.to]?.status === "skipped";
@@ -196,7 +197,7 @@ class Box {
     this.show({ status: "pending", attempt: 0 });
   }
 
-  show(result) {
+  show(result, running = 0) {
     const { node } = this;
     this.element.setAttribute("class", `node state-${result.status}${this.marked ? " selected" : ""}${this.element.classList.contains("at") ? " at" : ""}`);
     attribute(this.sign, "d", iconPath(result.status));
@@ -208,7 +209,7 @@ class Box {
     const name = `${node.label}, ${node.foreach ? `${node.type} for each item` : node.type}${this.live ? `: ${result.status}` : ""}${attempt}${items ? `, ${count(items.completed, "item")} of ${items.total} done` : ""}`;
     say(this.title, name + (node.when ? `\nif ${node.when}` : ""));
     attribute(this.element, "aria-label", name);
-    if (items) this.strip?.fill(items);
+    if (items) this.strip?.fill(items, running);
   }
 
   mark(selected) {
@@ -218,19 +219,22 @@ class Box {
   }
 }
 
-/** A bar that fills: two rectangles, however many items there are. */
+/** A bar that fills: four rectangles, however many items there are. */
 function strip(width) {
   const inner = width - 24;
   const done = s("rect", { class: "strip-done", x: 12, y: 48, height: 3, width: 0, rx: 1.5 });
   const failed = s("rect", { class: "strip-failed", x: 12, y: 48, height: 3, width: 0, rx: 1.5 });
-  const element = s("g", { class: "strip" }, s("rect", { class: "strip-all", x: 12, y: 48, height: 3, width: inner, rx: 1.5 }), done, failed);
+  const now = s("rect", { class: "strip-now", x: 12, y: 48, height: 3, width: 0, rx: 1.5 });
+  const element = s("g", { class: "strip" }, s("rect", { class: "strip-all", x: 12, y: 48, height: 3, width: inner, rx: 1.5 }), done, failed, now);
   return {
     element,
-    fill({ completed, failed: lost, total }) {
+    fill({ completed, failed: lost, total }, running) {
       const one = total ? inner / total : 0;
       attribute(done, "width", (completed * one).toFixed(1));
       attribute(failed, "width", (lost * one).toFixed(1));
       attribute(failed, "x", (12 + completed * one).toFixed(1));
+      attribute(now, "width", (Math.min(running, total - completed - lost) * one).toFixed(1));
+      attribute(now, "x", (12 + (completed + lost) * one).toFixed(1));
     },
   };
 }

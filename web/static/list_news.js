@@ -32,10 +32,8 @@ function listen(list, signal) {
       if (!signal.aborted) throw error;
     });
     // What happened before the stream was open is in the list that is loaded after.
-    source.onopen = () => {
-      connection.back();
-      load();
-    };
+    source.onopen = () => connection.back();
+    source.addEventListener("ready", load);
     source.onerror = () => {
       if (source.readyState === EventSource.CONNECTING) connection.lost("the stream of events broke off");
       else done();

@@ -5,9 +5,10 @@ import * as format from "./format.js";
 import { pill } from "./icons.js";
 
 export class NodePanel {
-  constructor(picture, { onShowOutput, onEditPrompt, onClose }) {
+  constructor(picture, items, { onShowOutput, onEditPrompt, onClose }) {
     this.nodes = new Map(picture.nodes.map((node) => [node.id, node]));
     this.needs = new Map(picture.nodes.map((node) => [node.id, picture.edges.filter((edge) => edge.to === node.id)]));
+    this.items = items;
     this.onShowOutput = onShowOutput;
     this.onEditPrompt = onEditPrompt;
     this.onClose = onClose;
@@ -18,6 +19,7 @@ export class NodePanel {
   choose(id) {
     this.chosen = id;
     this.shown = "";
+    this.items.node = null;
     this.element.hidden = id === null;
     if (id !== null && this.state) this.update(this.state);
   }
@@ -30,6 +32,7 @@ export class NodePanel {
     if (version !== this.shown) {
       this.shown = version;
       this.draw(result);
+      this.items.show(this.chosen, state);
     }
     const began = format.seconds(result.started_at);
     say(this.took, began === null ? "–" : format.duration((format.seconds(result.finished_at) ?? Date.now() / 1000) - began));
@@ -50,6 +53,6 @@ export class NodePanel {
         fact("Tokens", result.usage && result.usage.output_tokens ? `${format.whole(result.usage.input_tokens)} in, ${format.whole(result.usage.output_tokens)} out` : null)),
       result.error ? h("p", { class: "error" }, `${result.error.type}: ${result.error.message}`) : null,
       h("div", { class: "buttons" }, has ? h("button", { type: "button", onclick: () => this.onShowOutput(node.id) }, "Show its output") : null,
-        node.needs_prompt ? h("button", { type: "button", onclick: () => this.onEditPrompt(node.id) }, "Edit its prompt and fork") : null));
+        node.needs_prompt ? h("button", { type: "button", onclick: () => this.onEditPrompt(node.id) }, "Edit its prompt and fork") : null), this.items.element);
   }
 }

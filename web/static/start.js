@@ -1,6 +1,7 @@
 // Start an execution: pick a workflow, fill in what it asks for, see what it would cost, go.
 
 import { get, persist, post } from "./api.js";
+import { budgetFields } from "./budget.js";
 import { Said } from "./dialog.js";
 import { h, set } from "./dom.js";
 import { inputField, showErrors } from "./forms.js";
@@ -40,6 +41,7 @@ function startForm(workflow, choices, signal) {
   const labels = h("input", { type: "text", id: "labels", autocomplete: "off", placeholder: "order=4711, team=books" });
   const durability = h("select", { id: "durability" }, [["", "as the workflow says"], ["async", "async: written behind, the default"], ["sync", "sync: each step on disk before the next"], ["exit", "exit: nothing until it ends"]]
     .map(([value, text]) => h("option", { value }, text)));
+  const budget = budgetFields("At most");
   const left = h("div", { class: "error", role: "alert" });
   const said = new Said();
   const body = () => ({
@@ -47,6 +49,7 @@ function startForm(workflow, choices, signal) {
     inputs: Object.fromEntries(fields.map((field) => [field.name, field.read()]).filter(([, value]) => value !== undefined)),
     ...(session.user === null && user.value.trim() ? { user: { id: user.value.trim() } } : {}),
     ...(durability.value ? { durability: durability.value } : {}),
+    ...(budget.read() ? { budget: budget.read() } : {}),
     ...(labels.value.trim() ? { labels: readLabels(labels.value) } : {}),
   });
   const refused = (action, error) => {
@@ -83,9 +86,9 @@ function startForm(workflow, choices, signal) {
   h("div", { class: "field" }, h("label", { for: "workflow" }, "Workflow"), choose, written.description ? h("p", { class: "muted" }, written.description) : null),
   fields.length ? h("div", { class: "fields-list" }, fields.map((field) => field.element)) : h("p", { class: "muted" }, "It asks for nothing."),
   session.user !== null ? null : h("div", { class: "field" }, h("label", { for: "user" }, "For the user"), user, h("p", { class: "muted hint" }, "On whose behalf it runs, and with whose keys.")),
-  h("details", {}, h("summary", {}, "Labels, durability"), h("div", { class: "fields-list" },
+  h("details", {}, h("summary", {}, "Labels, durability, budget"), h("div", { class: "fields-list" },
     h("div", { class: "field" }, h("label", { for: "labels" }, "Labels"), labels),
-    h("div", { class: "field" }, h("label", { for: "durability" }, "Durability"), durability))),
+    h("div", { class: "field" }, h("label", { for: "durability" }, "Durability"), durability), budget.element)),
   plan, left, h("div", { class: "buttons" }, go, look), said.element);
 }
 

@@ -74,6 +74,13 @@ export class ExecutionState {
     return this.items.get(node);
   }
 
+  /** How many items of a node are under way, as far as it was told. */
+  running(node) {
+    let count = 0;
+    for (const item of this.items.get(node)?.values() ?? []) if (item.status === "running") count += 1;
+    return count;
+  }
+
   /** Take a step in: a new one, or a streamed one that has grown. */
   takeStep(step) {
     const known = this.bySeq.get(step.seq);

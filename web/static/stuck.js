@@ -37,9 +37,10 @@ function* conclude(status, actor, counts, now) {
   if (!status.checkpoint.saved && status.journal.lag_ms > 1000) yield `The journal is ${format.duration(status.journal.lag_ms / 1000)} behind.`;
 }
 
-function waits({ kind, name, until, node_id: node }, now) {
+function waits(waiting, now) {
+  const { kind, name, until, node_id: node } = waiting;
   const left = until ? `, for another ${format.duration(format.seconds(until) - now)}` : "";
-  const what = { signal: `an answer (signal ${name})`, timer: `a time${left}`, budget: `a budget to be raised (${name})`, provider: `the limit of ${name}${left}` }[kind] ?? kind;
+  const what = { signal: `an answer (signal ${name})`, timer: `a time${left}`, budget: `a budget to be raised (${name})`, provider: `${limitText(waiting, name)}${left}` }[kind] ?? kind;
   return `${node ?? name} waits for ${what}.`;
 }
 
@@ -50,4 +51,9 @@ function running(id, node, status, counts, now) {
   const doing = `${id} runs, attempt ${node.attempt}${node.items ? `, ${node.items.completed} of ${node.items.total} items done` : ""}`;
   if (silent > SILENT) return `${doing}. Its last sign of life was ${format.duration(silent)} ago${counts.queued_calls ? `; ${format.count(counts.queued_calls, "call")} wait for a place in this worker` : ": its provider or its code is slow"}.`;
   return `${doing}. It is alive: its last sign of life was ${format.duration(silent)} ago.`;
+}
+
+function limitText({ limit }, name) {
+  const why = { concurrency: "calls at once", per_minute: "calls a minute", tokens_per_minute: "tokens a minute", retry_after: "the pause that the provider asked for" };
+  return limit ? `the limit of the ${limit.kind.replace("_", " ")} ${name} (${why[limit.why] ?? limit.why})` : `the limit of ${name}`;
 }

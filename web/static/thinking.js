@@ -6,6 +6,7 @@ import { icon } from "./icons.js";
 
 const NEAR = 48;
 const BLOCKS_SHOWN = 400;
+const NEWEST = 20;
 const ENDS = { finished: "completed", failed: "failed", cancelled: "cancelled", skipped: "skipped" };
 const NOTES = {
   started: "started",
@@ -47,6 +48,7 @@ export class Thinking {
       this.takeStep(step, before ?? -1);
       fresh = true;
     }
+    this.tellUsage(state);
     if (!fresh) return;
     this.note.hidden = this.blocks.length > 0;
     if (this.follows) this.toEnd();
@@ -64,6 +66,15 @@ export class Thinking {
       while (this.blocks.length > BLOCKS_SHOWN) this.blocks.shift().element.remove();
     }
     block.take(step);
+  }
+
+  /** Say at the end of a block what its attempt used: that is known a moment after the step. */
+  tellUsage(state) {
+    for (const block of this.blocks.slice(-NEWEST)) {
+      if (!block.ended || block.told) continue;
+      const entry = block.item === null ? state.node(block.nodeId) : state.items.get(block.nodeId)?.get(block.item);
+      if (entry?.usage && !entry.items && entry.finished_at) block.tellUsage(entry);
+    }
   }
 
   filter(only) {
@@ -91,6 +102,7 @@ class Block {
     this.item = step.item;
     this.began = step.at;
     this.ended = false;
+    this.told = false;
     this.texts = new Map();
     this.state = h("span", { class: "block-state" }, icon("running", 14));
     this.time = h("time", { datetime: step.at }, format.clock(step.at));
@@ -117,6 +129,12 @@ class Block {
       const took = format.seconds(step.at) - format.seconds(this.began);
       if (took >= 0.05) say(this.time, `${format.clock(step.at)}, ${format.duration(took)}`);
     }
+  }
+
+  tellUsage({ usage, attempt }) {
+    this.told = true;
+    const words = [attempt > 1 ? `attempt ${attempt}` : null, usage.output_tokens ? `${format.tokens(usage)} tokens` : null].filter(Boolean).join(", ");
+    if (words) this.time.before(h("span", { class: "block-usage" }, words));
   }
 
   takeText(step) {
