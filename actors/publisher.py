@@ -74,7 +74,7 @@ class Publisher:
         self._joining: list[tuple[Watcher, Position | None]] = []
         """Who came while nothing may be told."""
         self._telling: Telling | None = None
-        self._ring = EventRing((run.revision, 0))
+        self._ring = EventRing(run.told)
         self._ended_in = 0
         """The epoch whose end was told."""
         self._scheduled = False
@@ -115,8 +115,9 @@ class Publisher:
         self._linger()
 
     def close(self) -> None:
-        """The actor is no more."""
+        """The actor is no more, or nobody watches."""
         self._closed = True
+        self._run.told = self._ring.position
         for timer in (self._look, self._idle):
             if timer is not None:
                 timer.cancel()
@@ -225,16 +226,19 @@ class Publisher:
         run, ring = self._run, self._ring
         over = self._watched.is_over()
         payload = None
+        after_is_known = after is not None
         if self._telling is None:
             payload = status_payload(run, self._watched.context())
             self._telling = Telling(run, payload)
-            ring.stand_at(run.revision)
+            # Whatever was told before, by a publisher before this one, is before this.
+            ring.reach(run.revision)
             ring.forget()
+            after_is_known = False
             if over:
                 self._keep_end()
         else:
             self._tell(everything=True)
-        missed = ring.after(after) if after is not None else None
+        missed = ring.after(after) if after is not None and after_is_known else None
         if missed is not None:
             watcher.send(missed or CONTINUES)
         else:

@@ -17,6 +17,7 @@ from offbook.workflows.wall_time import shares
 from offbook.workflows.work import Checked, Steps, Work
 
 REVISIONS_PER_EPOCH = 1 << 32
+_NOTHING_TOLD = (0, 0)
 
 
 @dataclass(slots=True)
@@ -135,6 +136,7 @@ class RunState:
         "status",
         "steps",
         "stopping",
+        "told",
         "unsettled",
         "user",
         "warned",
@@ -172,6 +174,8 @@ class RunState:
         self.receipt: Receipt | None = None
         self.reuse: Reuse | None = None
         """Of a fork: what it may keep of the execution it comes from."""
+        self.told = _NOTHING_TOLD
+        """Where the last event stands that watchers were told: revision, and number within it. Not stored."""
         self.db_reads = 0
         self.db_writes = 0
         self.journal_seq = 0

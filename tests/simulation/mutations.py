@@ -9,6 +9,7 @@ from typing import Any
 
 from offbook.actors import execution, recorder
 from offbook.actors.account import AccountActor
+from offbook.actors.event_ring import EventRing
 from offbook.actors.execution import ExecutionActor
 from offbook.actors.recorder import Recorder
 from offbook.actors.supervisor import Supervisor
@@ -17,6 +18,7 @@ from offbook.persistence.group_journal import GroupJournal
 from offbook.persistence.memory_store import MemoryStore
 from offbook.workflows import checkpoint, recovery
 from offbook.workflows.errors import StaleMessage
+from offbook.workflows.events import Telling
 from offbook.workflows.messages import NodeFinished
 from offbook.workflows.records import ClaimExecution, SaveState, WriteResult
 from offbook.workflows.reuse import Reuse
@@ -254,6 +256,30 @@ def _pause_a_tolerant_fan_out_for_good() -> list[Patch]:
     return [(Run, "_rest_foreach", final)]
 
 
+def _tell_a_text_twice() -> list[Patch]:
+    steps = Telling.steps
+
+    def stuttering(self: Any) -> Any:
+        events = steps(self)
+        self._length = min(self._length, 30)
+        return events
+
+    return [(Telling, "steps", stuttering)]
+
+
+def _skip_an_event_for_who_comes_back() -> list[Patch]:
+    def hasty(self: Any, position: Any) -> Any:
+        if not self._base <= position <= self.position:
+            return None
+        return b"".join([data for each, data in self._frames if each > position][1:])
+
+    return [(EventRing, "after", hasty)]
+
+
+def _tell_an_epoch_before_it_is_on_disk() -> list[Patch]:
+    return [(ExecutionActor, "is_veiled", lambda self: False)]
+
+
 def _own(owner: Any, attribute: str) -> Any:
     return (
         next(each.__dict__[attribute] for each in owner.__mro__ if attribute in each.__dict__)
@@ -370,6 +396,9 @@ MUTATIONS: dict[str, Callable[[], list[Patch]]] = {
     "store an output nowhere": _store_an_output_nowhere,
     "write once more": _write_once_more,
     "show an epoch before it is on disk": _show_an_epoch_before_it_is_on_disk,
+    "tell a text twice": _tell_a_text_twice,
+    "skip an event for who comes back": _skip_an_event_for_who_comes_back,
+    "tell an epoch before it is on disk": _tell_an_epoch_before_it_is_on_disk,
     "pause a tolerant fan-out for good": _pause_a_tolerant_fan_out_for_good,
     "spend without asking": _spend_without_asking,
     "forget what was spent": _forget_what_was_spent,

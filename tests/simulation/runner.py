@@ -94,9 +94,12 @@ class SimRunner:
 
     def _progress(self, task: NodeTask) -> None:
         if any(each is task for each, _ in self._calls.get(task.execution_id, ())):
-            task.reply(
-                NodeProgressed(task.scope.node.id, task.item, task.attempt, task.epoch, self._loop.now, fraction=0.5)
-            )
+            place = (task.scope.node.id, task.item, task.attempt, task.epoch)
+            said: tuple[tuple[str, str], ...] = ()
+            if self._faults.talkative:
+                said = (("text", f"{place} at {self._loop.now:.3f} "),)
+                self._loop.call_later(0.2, self._progress, task)
+            task.reply(NodeProgressed(*place, self._loop.now, fraction=0.5, entries=said))
 
     def _hold(self, task: NodeTask) -> None:
         """It has to wait for a limit, and tells so; then it begins after all."""

@@ -15,6 +15,7 @@ from offbook.workflows.values import ExecutionUser, JsonValue
 from tests.simulation.auditor import PromiseBroken, own_outputs
 from tests.simulation.forks import draw_fork, edits_in, resting
 from tests.simulation.owners import EVERY, Owners
+from tests.simulation.onlookers import SHARE, Onlooker
 from tests.simulation.stories import FATAL, OK, RETRYABLE, Place, Story, draw, expected
 from tests.simulation.world import USER, World
 
@@ -72,6 +73,12 @@ class Simulation:
         self.forking = random.Random(-1 - seed)
         """Of its own: seeds without forks are played as they were before there were any."""
         self.forks_left = self.forking.choice((0, 0, 1, 2))
+        watching = random.Random(f"onlookers of {seed}")
+        """Of its own, too: a seed that nobody watches is played as it always was."""
+        self.watching = watching if watching.random() < SHARE else None
+        self.world.talkative = self.watching is not None
+        self.onlookers: dict[str, Onlooker] = {}
+        self.heard: Counter[str] = Counter()
 
     def run(self) -> Summary:
         world, chance = self.world, self.chance
@@ -79,6 +86,7 @@ class Simulation:
             for number in range(chance.choice((1, 1, 2, 3))):
                 self._start(Customer(f"{number:032x}", draw(chance)))
             for _ in range(PLAY_STEPS):
+                self._watch()
                 if not world.step() and all(self._is_over(each) for each in self.customers):
                     if not self.forks_left:
                         break
@@ -98,10 +106,22 @@ class Simulation:
             crashes=world.auditor.incarnation - 1 + world.crashes,
             repeats=world.auditor.repeats,
             happenings=world.happenings
+            + self.heard
             + Counter({"output kept by a fork": world.auditor.reuses, "output refused": world.auditor.refusals}),
         )
 
     # Clients
+
+    def _watch(self) -> None:
+        """Have those who watch come and go."""
+        if self.watching is None:
+            return
+        for customer in self.customers:
+            if customer.accepted and customer.execution_id not in self.onlookers:
+                onlooker = Onlooker(self.world, customer.execution_id, self.watching, self.heard)
+                self.onlookers[customer.execution_id] = onlooker
+        for onlooker in self.onlookers.values():
+            onlooker.turn()
 
     def _start(self, customer: Customer) -> None:
         if customer not in self.customers:
@@ -269,6 +289,7 @@ class Simulation:
         world = self.world
         idle = 0
         while not all(self._is_over(each) for each in self.customers):
+            self._watch()
             going = world.step()
             idle = 0 if going else idle + 1
             if idle > 200:

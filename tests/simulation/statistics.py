@@ -38,6 +38,9 @@ SOMETIMES = (
     "budget accepted",
     "held back by a budget",
     "output refused",
+    "watched to the end",
+    "lost the actor",
+    "gap told",
 )
 """What must happen in any thousand seeds, or the simulator tests less than it says."""
 

@@ -17,6 +17,7 @@ class Faults(Protocol):
 
     chance: random.Random
     quiet: bool
+    talkative: bool
     journal_faults: float
     """How often the journal fails, as a multiple of the usual."""
 

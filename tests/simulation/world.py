@@ -114,6 +114,8 @@ class World:
         self.quiet = self.calm
         self.journal_faults = self.chance.choice((0.0, 0.0, 1.0))
         """What is only promised while the journal can be written is checked where it always can."""
+        self.talkative = False
+        """Whether attempts show text, again and again."""
         self.kills_left = self.chance.choice((0, 1, 1, 1, 2, 3))
         self.kill_share = self.chance.choice((0.005, 0.01, 0.03))
         self.killed = False
