@@ -14,8 +14,8 @@ from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import ExecutionUser, JsonValue
 from tests.simulation.auditor import PromiseBroken, own_outputs
 from tests.simulation.forks import draw_fork, edits_in, resting
-from tests.simulation.owners import EVERY, Owners
 from tests.simulation.onlookers import SHARE, Onlooker
+from tests.simulation.owners import EVERY, Owners
 from tests.simulation.stories import FATAL, OK, RETRYABLE, Place, Story, draw, expected
 from tests.simulation.world import USER, World
 
