@@ -123,6 +123,8 @@ async def test_mixed_load_leaves_nothing_behind(
             gc.collect()
             memory.append(process.memory_info().rss)
             handles.append(process.num_fds())
+            with capsys.disabled():
+                print(f"\nround {len(memory)}: {memory[-1]} bytes of memory, {handles[-1]} handles", end="")
         journal = _journal_bytes(tmp_path)
         figures = (await engine.service.ready())[1]["counts"]
     per_execution = (memory[-1] - memory[0]) / (EXECUTIONS * (ROUNDS - 1) / ROUNDS)
