@@ -32,7 +32,8 @@ from offbook.actors.recovery import WorkerRecovery
 from offbook.actors.relay import Relay
 from offbook.actors.runner import NodeRunner
 from offbook.actors.service import ExecutionService
-from offbook.actors.supervisor import Supervisor, SupervisorLimits
+from offbook.actors.supervisor import Supervisor
+from offbook.actors.supervisor_base import SupervisorLimits
 from offbook.actors.surroundings import Surroundings
 from offbook.nodes.prices import PriceTable
 from offbook.nodes.providers import EnvironmentKeys, KeyFinder, KeyResolver, provider_registry

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from offbook.actors.restart_intensity import FIRST_DELAY
-from offbook.actors.supervisor import SERVICE_RESTARTS
+from offbook.actors.supervisor_crashes import SERVICE_RESTARTS
 from offbook.engine import Engine, WorkerFailed
 from offbook.workflows.caller import OPERATOR
 from offbook.workflows.messages import NodeFinished

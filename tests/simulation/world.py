@@ -29,7 +29,8 @@ from offbook.actors.messages import (
     StartExecution,
 )
 from offbook.actors.recovery import WorkerRecovery
-from offbook.actors.supervisor import Supervisor, SupervisorLimits
+from offbook.actors.supervisor import Supervisor
+from offbook.actors.supervisor_base import SupervisorLimits
 from offbook.actors.surroundings import Surroundings
 from offbook.persistence.group_commit import GroupCommit
 from offbook.persistence.group_journal import GroupJournal
