@@ -43,6 +43,13 @@ class NodeTask:
     """Of a fork: what it may keep of its parent."""
 
 
+@dataclass(frozen=True, slots=True)
+class StopOrder:
+    """Execution or Supervisor to node runner: stop calls that were submitted before this."""
+
+    carry_out: Callable[[], None]
+
+
 class Call:
     """An attempt under way; the sink of its context."""
 

@@ -15,7 +15,7 @@ from loguru import logger
 
 from offbook.actors import replies
 from offbook.actors.call_limits import CallLimits
-from offbook.actors.calls import Call, NodeTask
+from offbook.actors.calls import Call, NodeTask, StopOrder
 from offbook.actors.configs import Configs
 from offbook.actors.decisions import DecideTask, ExpandTask, decide, expand
 from offbook.actors.limit_settings import Limits
@@ -71,7 +71,7 @@ class NodeRunner:
         self._loop_factory = loop_factory
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._inbox: deque[NodeTask | DecideTask | ExpandTask | SliceTask] = deque()
+        self._inbox: deque[NodeTask | DecideTask | ExpandTask | SliceTask | StopOrder] = deque()
         self._armed = False
         self._calls: dict[str, list[Call]] = {}
         self._sliced: set[asyncio.Task[None]] = set()
@@ -109,18 +109,22 @@ class NodeRunner:
 
     def submit(self, task: NodeTask | DecideTask | ExpandTask | SliceTask) -> None:
         """Hand over what is to be done or evaluated; its reply is called on the runner's thread."""
-        self._inbox.append(task)
-        if not self._armed:
-            self._armed = True
-            self.call_threadsafe(self._drain)
+        self._put(task)
 
     def abort(self, execution_id: str, *, silently: bool = False) -> None:
-        """Cancel every attempt of an execution; each tells its end unless `silently`."""
-        self.call_threadsafe(self._abort, execution_id, silently)
+        """Cancel every attempt of an execution that was submitted before; each tells its end unless `silently`."""
+        self._put(StopOrder(partial(self._abort, execution_id, silently)))
 
     def withdraw(self, execution_id: str) -> None:
         """End every attempt of an execution that waits for its turn, with nothing done yet."""
-        self.call_threadsafe(self._withdraw, execution_id)
+        self._put(StopOrder(partial(self._withdraw, execution_id)))
+
+    def _put(self, order: NodeTask | DecideTask | ExpandTask | SliceTask | StopOrder) -> None:
+        """Have the loop see to it, in order: what stops calls must not reach those that are submitted after it."""
+        self._inbox.append(order)
+        if not self._armed:
+            self._armed = True
+            self.call_threadsafe(self._drain)
 
     def call_threadsafe(self, function: Callable[..., None], *args: Any) -> None:
         """Have the loop call a function; nothing happens if the runner has been closed."""
@@ -198,6 +202,8 @@ class NodeRunner:
                 task.reply(decide(task, self._clock()))
             elif isinstance(task, ExpandTask):
                 task.reply(expand(task, self._clock()))
+            elif isinstance(task, StopOrder):
+                task.carry_out()
             else:
                 self._slice(task)
 
