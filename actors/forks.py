@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from typing import Any, TypeVar
 
 import orjson
@@ -48,7 +48,7 @@ class Forks:
         new_id: Callable[[], str],
         plan_of: Callable[[str | JsonObject | Workflow], Awaitable[Plan]],
         execution_user: Callable[[Plan, Caller, ExecutionUser | None], ExecutionUser],
-        check_keys: Callable[[Plan, ExecutionUser], Awaitable[None]],
+        check_keys: Callable[[Plan, ExecutionUser, Collection[str]], Awaitable[None]],
         durability: Callable[[Plan, str | None], Durability],
         check_caller: Callable[[str, Caller], Awaitable[None]],
         rest_soon: Callable[[str], Awaitable[None]],
@@ -87,10 +87,11 @@ class Forks:
         """
         parent = await self._parent(execution_id, caller)
         edition = await self._edition(parent, request, caller, user)
-        if edition.user is not None:
-            await self._check_keys(edition.plan, edition.user)
         mode = self._mode(parent, edition.plan, durability)
         reuse = await self.evaluate(seed(parent, edition, self._types))
+        if edition.user is not None:
+            kept = {place[0] for place in reuse.places if reuse.usable(place) is not None}
+            await self._check_keys(edition.plan, edition.user, kept)
         run = fork_of(
             parent,
             edition,

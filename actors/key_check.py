@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from offbook.nodes.providers.key_finder import KeyFinder
@@ -26,15 +26,19 @@ class KeyCheck:
         self._finder = finder
         self._needs: dict[str, Needs] = {}
 
-    async def check(self, plan: Plan, user: ExecutionUser) -> None:
-        """Raise ValidationFailed if it is known that a key is missing without which this cannot finish."""
+    async def check(self, plan: Plan, user: ExecutionUser, kept: Collection[str] = ()) -> None:
+        """Raise ValidationFailed if it is known that a key is missing without which this cannot finish.
+
+        `kept`: nodes whose output is there, and need not be made.
+        """
         needs = self._needs_of(plan)
         if not needs or self._finder is None:
             return
         problems = []
         for provider, indexes in needs:
-            if await self._finder.is_missing(user, provider):
-                problems += [self._problem(plan, index, provider, user) for index in indexes]
+            open_ones = [index for index in indexes if plan.nodes[index].id not in kept]
+            if open_ones and await self._finder.is_missing(user, provider):
+                problems += [self._problem(plan, index, provider, user) for index in open_ones]
         if problems:
             raise ValidationFailed(problems)
 

@@ -334,7 +334,8 @@ class NodeRunner:
         if self._end(call):
             stored = as_stored_error(stop_error(call) if call.stop_reason else error, self._scrub)
             begun = begun and not (call.passage is not None and call.passage.stopped_unbegun)
-            failed = replies.failed(call, stored, partial_text, reasons, self._clock(), self._chance(), begun=begun)
+            shown = tuple(self._scrub(each) for each in reasons)
+            failed = replies.failed(call, stored, partial_text, shown, self._clock(), self._chance(), begun=begun)
             self._tell(call, failed)
 
     def _park(self, call: Call, park: Park) -> None:

@@ -462,6 +462,10 @@ class ExecutionService:
             return list(refused.problems)
         return []
 
+    async def needs(self, document: str | JsonObject) -> JsonObject:
+        """Return which nodes of a valid document need a user, and which the key of which provider."""
+        return self._key_check.describe(self._accept(document))
+
     async def schema(self) -> JsonObject:
         """Return the JSON Schema of documents, with the node types of this worker."""
         return workflow_schema(self._catalogue.types)

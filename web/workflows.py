@@ -43,10 +43,14 @@ class WorkflowRoutes:
         return json_response(await self._service.workflow(request.match_info["reference"]))
 
     async def validate(self, request: web.Request) -> web.Response:
-        """Answer everything that is wrong with a document. It is an answer, not a failure: 200."""
+        """Answer everything that is wrong with a document, or what it needs. It is an answer, not a failure: 200."""
         caller_of(request)
-        problems = await self._service.validate(await read_document(request))
-        return json_response({"valid": not problems, "errors": [problem.to_json() for problem in problems]})
+        document = await read_document(request)
+        problems = await self._service.validate(document)
+        answer = {"valid": not problems, "errors": [problem.to_json() for problem in problems]}
+        if not problems:
+            answer["needs"] = await self._service.needs(document)
+        return json_response(answer)
 
     async def schema(self, request: web.Request) -> web.Response:
         caller_of(request)

@@ -114,3 +114,17 @@ async def test_commands_run_side_by_side_with_a_server(
     )
     assert listed.out.split() == ["provider", "since", "fake", "2026-11-23T16:32:05.123Z"]
     assert sealed.out == "sealed 1 keys under the first master key\n"
+
+
+async def test_execution_goes_on_as_another_user_if_that_is_meant(
+    offbook: Run, server: str, service: DummyService
+) -> None:
+    execution = service.add("ada", status="failed")
+    here = ("resume", execution.execution_id, "--detach", "--server", server)
+    refused = await offbook(*here, "--user", "eve")
+    assert (refused.code, execution.user.id) == (1, "ada")
+    nobody = await offbook(*here, "--as-other-user")
+    assert (nobody.code, "--user" in nobody.err) == (2, True)
+    done = await offbook(*here, "--user", "eve", "--role", "editor", "--tier", "gold", "--as-other-user")
+    assert done.code == 0
+    assert execution.user.to_json() == {"id": "eve", "role": "editor", "tier": "gold"}

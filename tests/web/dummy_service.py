@@ -403,6 +403,9 @@ class DummyService:
             Problem("missing-name", "there is no name", "name", line=1),
         ]
 
+    async def needs(self, document: str | JsonObject) -> JsonObject:
+        return {"user": ["outline"], "keys": {"openai": ["outline"]}}
+
     async def schema(self) -> JsonObject:
         return {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object"}
 

@@ -48,10 +48,13 @@ async def test_refused_document_names_every_error_with_its_line(client: Client) 
 
 async def test_validation_answers_200_either_way(client: Client) -> None:
     good = await client.post("/workflows/validate", json=DOCUMENT)
-    assert (good.status, await good.json()) == (200, {"valid": True, "errors": []})
+    assert (good.status, await good.json()) == (
+        200,
+        {"valid": True, "errors": [], "needs": {"user": ["outline"], "keys": {"openai": ["outline"]}}},
+    )
     bad = await client.post("/workflows/validate", data=b"name: x", headers={"Content-Type": "text/yaml"})
     body = await bad.json()
-    assert (bad.status, body["valid"], len(body["errors"])) == (200, False, 2)
+    assert (bad.status, body["valid"], len(body["errors"]), "needs" in body) == (200, False, 2, False)
 
 
 async def test_document_that_cannot_be_read_is_a_problem(client: Client) -> None:
