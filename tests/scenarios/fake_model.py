@@ -24,6 +24,8 @@ class Asked:
     number: int
     """How often this prompt has been asked, from 1."""
     authorization: str | None
+    body: JsonObject = field(default_factory=dict)
+    """All that was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class FakeModel:
     async def complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         prompt = body["messages"][-1]["content"]
-        asked = Asked(prompt, 1 + self.counts.get(prompt, 0), request.headers.get("Authorization"))
+        asked = Asked(prompt, 1 + self.counts.get(prompt, 0), request.headers.get("Authorization"), body)
         self.asked.append(asked)
         self.under_way += 1
         await self._tell()
