@@ -120,10 +120,11 @@ async def test_node_that_was_written_as_often_as_it_may_is_not_resumed(opened: O
 async def test_failed_execution_is_not_resumed_by_policy_when_nothing_may_be_written_again(
     opened: Open, model: FakeModel
 ) -> None:
-    worker = await opened(providers=model.providers)
+    worker = await opened(providers=model.providers, retain_seconds=0.0)
     model.reply = lambda asked: LOOP if asked.prompt.startswith("write") else FINE
     story = {**chapter(max_regenerations=0), "restart": {"auto_resume": 5, "delay": 0.0}}
-    payload = await worker.rest(await worker.start(story))
+    # It leaves memory: nothing is to come that it would be kept for.
+    payload = await worker.evicted(await worker.start(story))
     assert (payload["status"], payload["epoch"], model.count("write it")) == ("failed", 1, 1)
 
 

@@ -139,3 +139,36 @@ def test_differences_are_told_in_words() -> None:
     assert list(effective(scope_of(llm(), before="two")).differences(was)) == ["prompt is evaluated differently"]
     seen = effective(scope_of(PYTHON, before="two")).differences(effective(scope_of(PYTHON)))
     assert list(seen) == ["sees other outputs of draft"]
+
+
+def checked(*checks: Any, lists: Any = None, **scope: Any) -> Scope:
+    """The scope of a node with checks, in a workflow with lists of them."""
+    node = {"id": "n", **llm("write"), "checks": list(checks)}
+    document = {"name": "test", "nodes": [node], "checks": lists or {}}
+    plan = compile_plan(Workflow.model_validate(document), TYPES)
+    inputs = {"least": 5, **scope.pop("inputs", {})}
+    return Scope(plan=plan, node=plan.node("n"), inputs=inputs, outputs={}, user=None, **scope)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (checked("prose", lists={"prose": ["empty"]}), checked("prose", lists={"prose": ["refusal"]})),
+        (
+            checked({"min_words": "{{ inputs.least }}"}),
+            checked({"min_words": "{{ inputs.least }}"}, inputs={"least": 9}),
+        ),
+        (checked(), checked("empty")),
+    ],
+)
+def test_output_that_passed_other_checks_is_another(one: Scope, other: Scope) -> None:
+    assert fingerprint(one) != fingerprint(other)
+
+
+def test_list_of_checks_is_as_good_as_what_is_in_it() -> None:
+    assert fingerprint(checked("prose", lists={"prose": ["empty"]})) == fingerprint(checked("empty"))
+
+
+def test_reasons_of_an_attempt_before_are_not_part_of_an_output() -> None:
+    told = llm("write {{ check_failures | join }}")
+    assert fingerprint(scope_of(told, check_failures=("3 words",))) == fingerprint(scope_of(told))
