@@ -54,7 +54,6 @@ class Call:
     """An attempt under way; the sink of its context."""
 
     __slots__ = (
-        "_dirty",
         "_dropped",
         "_entries",
         "_fraction",
@@ -68,6 +67,7 @@ class Call:
         "cancellation",
         "ended",
         "handle",
+        "has_news",
         "last_sign",
         "may_not_wait",
         "model",
@@ -111,7 +111,7 @@ class Call:
         """Characters of reports that are not sent, since the last flush."""
         self._text: list[str] = []
         self._fraction: float | None = None
-        self._dirty = False
+        self.has_news = False
 
     @property
     def partial(self) -> str:
@@ -158,16 +158,16 @@ class Call:
     def _mark(self) -> None:
         runner = self._runner
         self.last_sign = runner.monotonic()
-        if not self._dirty:
-            self._dirty = True
+        if not self.has_news:
+            self.has_news = True
             runner.mark_dirty(self)
 
     def take_reports(self) -> tuple[tuple[tuple[str, str], ...], float | None]:
         """Return what was reported since the last time, neighbours of a kind joined, and forget it."""
-        if not self._dirty:
+        if not self.has_news:
             return (), None
         # First: what is reported from here on marks the call again.
-        self._dirty = False
+        self.has_news = False
         with self._lock:
             entries, self._entries, self._size = self._entries, deque(), 0
             fraction, self._fraction = self._fraction, None

@@ -226,7 +226,7 @@ class NodeRunner:
             if way:
                 self.make_passage(call).walk([(limiter, 0) for limiter in way], partial(self._admit, call))
                 return
-        self._admit(call)
+        self._slots.ask(call)
 
     def _admit(self, call: Call) -> None:
         """The limits let it begin, as soon as it has a slot."""
@@ -319,7 +319,7 @@ class NodeRunner:
             # It took its cancellation for an end: nobody knows whether this is the whole.
             self._fail(call, stop_error(call), output if isinstance(output, str) else "")
         elif self._end(call):
-            self._tell(call, replies.finished(call, output, self._clock()))
+            call.task.reply(replies.finished(call, output, self._clock()))
 
     def _fail(
         self,
@@ -358,9 +358,11 @@ class NodeRunner:
         """Send the last reports; return whether this is the first end of the call."""
         if call.ended:
             return False
-        self._tell(call, replies.progressed(call, self._clock()))
+        if call.has_news:
+            self._tell(call, replies.progressed(call, self._clock()))
         call.ended = True
-        disarm(call)
+        if call.timers:
+            disarm(call)
         return True
 
     def _abort(self, execution_id: str, silently: bool) -> None:

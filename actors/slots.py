@@ -28,7 +28,8 @@ class Slots:
     def ask(self, call: Call) -> None:
         """Give a call a slot, now or later."""
         if self.taken < self._most:
-            self._give(call)
+            self.taken += 1
+            self._begin(call)
         else:
             self._queue.append(call)
 
