@@ -112,6 +112,6 @@ function row(actor, onWhy) {
 
 function spark(values) {
   const top = Math.max(10, ...values);
-  const points = values.map((value, place) => `${((100 * place) / (LAGS - 1)).toFixed(1)},${(21 - (20 * value) / top).toFixed(1)}`).join(" ");
+  const points = values.map((value, place) => `${(100 - (100 * (values.length - 1 - place)) / (LAGS - 1)).toFixed(1)},${(21 - (20 * value) / top).toFixed(1)}`).join(" ");
   return s("svg", { class: "spark", viewBox: "0 0 100 22", preserveAspectRatio: "none", "aria-hidden": "true" }, s("polyline", { points }));
 }

@@ -1,7 +1,7 @@
 // The page's frame: which view is shown, the banner, light and dark, signing in. Knows no view from within.
 
 import { connection, persist, Problem } from "./api.js";
-import { h, say, set } from "./dom.js";
+import { h, set } from "./dom.js";
 import { icon } from "./icons.js";
 import { learnSession, session, sessionPart, showSignIn } from "./session.js";
 
@@ -68,11 +68,12 @@ function drawEnd() {
     }
     label();
   } });
+  set(button, icon("half", 18));
   const label = () => {
-    say(button, dark() ? "Light" : "Dark");
     button.setAttribute("aria-label", dark() ? "Use light colours" : "Use dark colours");
   };
   label();
+  matchMedia("(prefers-color-scheme: dark)").onchange = label;
   set(document.getElementById("top-end"), sessionPart(show), button);
 }
 

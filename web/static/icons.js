@@ -7,12 +7,13 @@ const PATHS = {
   failed: "M4 4l8 8M12 4l-8 8",
   cancelled: "M4.5 4.5h7v7h-7z",
   paused: "M5.5 4v8M10.5 4v8",
-  waiting: "M8 4v4.2l2.7 1.6",
+  waiting: "M8 2.6a5.4 5.4 0 1 1 0 10.8a5.4 5.4 0 1 1 0-10.8M8 5.2v3l2 1.2",
   queued: "M5 8h.01M8 8h.01M11 8h.01",
   pending: "M5 8h.01M8 8h.01M11 8h.01",
   skipped: "M4 8h8",
   interrupted: "M8.8 3.5L5.5 8.5h5L7.2 12.5",
   recovering: "M12 8a4 4 0 1 1-1.3-3M11 2.8v2.4H8.6",
+  half: "M8 2.6a5.4 5.4 0 1 1 0 10.8zM8 2.6a5.4 5.4 0 1 0 0 10.8",
   running: "M8 3.2a4.8 4.8 0 1 1-4.8 4.8",
 };
 

@@ -5,7 +5,8 @@ import * as format from "./format.js";
 
 const SHOWN = 12;
 
-export function planText(plan) {
+/** `brief`: without the steps one by one, where there is nothing to say of them but that they run. */
+export function planText(plan, { brief = false } = {}) {
   const { keeps = {}, skips = [], may_run: may = [], estimated, at_most: most } = plan;
   const runs = plan.runs ?? plan.repeats ?? [];
   const fact = (name, value) => (value ? h("div", {}, h("dt", {}, name), h("dd", {}, value)) : null);
@@ -17,7 +18,7 @@ export function planText(plan) {
       fact("Skips", skips.length ? skips.join(", ") : null),
       fact("Estimated", costText(estimated)),
       fact("At most", most && may.length ? costText(most) : null)),
-    list(runs),
+    brief ? null : list(runs),
     may.length ? [h("p", { class: "muted" }, "Only if what comes before turns out otherwise:"), list(may)] : null,
   ];
 }

@@ -72,7 +72,7 @@ function startForm(workflow, choices, signal) {
   const plan = h("div", { class: "plan", "aria-live": "polite" });
   const look = h("button", { type: "button", onclick: () => {
     set(plan);
-    return attempt(look, "The plan", () => post("/executions?plan=true", body(), { signal }), (found) => set(plan, planText(found)));
+    return attempt(look, "The plan", () => post("/executions?plan=true", body(), { signal }), (found) => set(plan, planText(found, { brief: true })));
   } }, "Plan it");
   const go = h("button", { type: "submit", class: "primary" }, "Start");
   return h("form", { class: "card start-form", novalidate: true, "aria-label": "Start an execution", onsubmit: (event) => {
