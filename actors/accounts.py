@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, TypeAlias, assert_never
 
@@ -44,7 +45,15 @@ class BudgetIndex:
     def __init__(self, *, known: bool = True) -> None:
         self.known = known
         """Whether the budgets have been read; until then everybody may have one."""
+        self.anybody = not known
+        """Whether any user may have one."""
         self._budgets: dict[str, tuple[Budget, ...]] = {}
+
+    def read(self, budgets: Iterable[tuple[str, Budget]]) -> None:
+        """These are the budgets there are."""
+        self.known, self.anybody = True, False
+        for user_id, budget in budgets:
+            self.put(user_id, budget)
 
     def watches(self, user_id: str) -> bool:
         return not self.known or user_id in self._budgets
@@ -55,6 +64,7 @@ class BudgetIndex:
     def put(self, user_id: str, budget: Budget) -> None:
         others = self._without(user_id, budget.scope, budget.unit)
         self._budgets[user_id] = (*others, budget)
+        self.anybody = True
 
     def remove(self, write: DeleteBudget) -> None:
         others = self._without(write.user_id, write.scope, write.unit)
@@ -62,6 +72,7 @@ class BudgetIndex:
             self._budgets[write.user_id] = others
         else:
             self._budgets.pop(write.user_id, None)
+        self.anybody = bool(self._budgets)
 
     def _without(self, user_id: str, scope: str, unit: str) -> tuple[Budget, ...]:
         return tuple(each for each in self.of(user_id) if (each.scope, each.unit) != (scope, unit))
@@ -178,9 +189,7 @@ class AccountsActor(LoopActor):
             logger.warning("budgets cannot be read, paid calls wait", why=str(message.error))
             self._later(RELOAD_SECONDS, LoadBudgets())
             return
-        self._index.known = True
-        for user_id, budget in message.budgets:
-            self._index.put(user_id, budget)
+        self._index.read(message.budgets)
         for user_id, ref in self._accounts.items():
             ref.tell(BudgetsChanged(self._index.of(user_id)))
         waiting, self._waiting = self._waiting, []

@@ -151,9 +151,10 @@ class Call:
 
     def usage(self, usage: Usage, model: str = "") -> None:
         if not self.ended:
+            # Nobody is told of it apart: it goes along with what else is reported.
             self.tokens = usage
             self.model = model
-            self._mark()
+            self.last_sign = self._runner.monotonic()
 
     def _mark(self) -> None:
         runner = self._runner

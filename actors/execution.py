@@ -292,9 +292,10 @@ class ExecutionActor(LoopActor):
         run = self._run
         effects = run.apply(message)
         self._changed()
-        if self._purse is not None or (run.unsettled is not None and self._purse_if_watched() is not None):
-            assert self._purse is not None
-            self._purse.note(message)
+        if self._purse is not None or (
+            run.unsettled is not None and (run.budget is not None or self._around.budgets.anybody)
+        ):
+            self._note_spending(message)
         hold = self._recorder.record(message)
         for effect in effects:
             if hold and isinstance(effect, STARTS):
@@ -354,6 +355,11 @@ class ExecutionActor(LoopActor):
                 reuse=run.reuse,
             )
         )
+
+    def _note_spending(self, message: RunMessage) -> None:
+        purse = self._purse_if_watched()
+        if purse is not None:
+            purse.note(message)
 
     def _purse_if_watched(self) -> Purse | None:
         if self._purse is None:

@@ -34,11 +34,16 @@ class Noting(Protocol):
 class BudgetWatch(Protocol):
     """Who knows which users have budgets."""
 
+    anybody: bool
+    """Whether any user may have one."""
+
     def watches(self, user_id: str) -> bool: ...
 
 
 class NobodyWatched:
     """No user has a budget."""
+
+    anybody = False
 
     def watches(self, user_id: str) -> bool:
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
@@ -95,12 +95,13 @@ class PriceTable:
 
         A cost that whoever reported the usage knows already is kept.
         """
-        if usage.cost or not usage.tokens:
+        asked, answered = usage.input_tokens, usage.output_tokens
+        if usage.cost or not (asked or answered):
             return usage
         price = self.find(model) if model is not None else None
         if price is None:
-            return replace(usage, unpriced=True)
-        return replace(usage, cost=price.cost(usage.input_tokens, usage.output_tokens))
+            return Usage(asked, answered, usage.estimated, 0, True)
+        return Usage(asked, answered, usage.estimated, price.cost(asked, answered), usage.unpriced)
 
 
 class _Reader:

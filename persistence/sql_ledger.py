@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Engine, and_, bindparam, delete, func, select
@@ -14,8 +15,14 @@ from offbook.persistence.tables import budgets, ledger
 from offbook.workflows.budgets import Budget, BudgetMode, BudgetScope, BudgetUnit, DeleteBudget, PutBudget
 from offbook.workflows.ledger import Bookings, Entry, EntryKind, SettledEntry, Spent, UserBooks
 from offbook.workflows.records import WriteResult
-from offbook.workflows.values import NO_USAGE, Usage
+from offbook.workflows.values import NO_USAGE, Usage, day_of
 
+ROWS_AT_ONCE = 50
+"""SQLite takes at most 999 values where it is old."""
+
+_COLUMNS = tuple(column.name for column in ledger.columns)
+_PLAIN = f"INSERT OR IGNORE INTO ledger ({', '.join(_COLUMNS)}) VALUES "
+_PLACES = f"({', '.join('?' * len(_COLUMNS))})"
 _RELEASE = delete(ledger).where(
     ledger.c.execution_id == bindparam("of"),
     ledger.c.kind == EntryKind.RESERVE.value,
@@ -41,7 +48,9 @@ class LedgerWrites:
     """Enters and gives back within somebody's transaction."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self._enter = (sqlite if dialect.name == "sqlite" else postgresql).insert(ledger).on_conflict_do_nothing()
+        is_sqlite = dialect.name == "sqlite"
+        self._enter = (sqlite if is_sqlite else postgresql).insert(ledger).on_conflict_do_nothing()
+        self._is_sqlite = is_sqlite
 
     def apply(self, connection: Connection, bookings: Iterable[tuple[str, int, Bookings | None]]) -> None:
         """Enter what writes bring along, each with its execution and epoch; an entry whose place is taken is left."""
@@ -49,11 +58,21 @@ class LedgerWrites:
         if not found:
             return
         rows = [_row(of, books.user_id, entry) for of, _, books in found if books for entry in books.entries]
-        if rows:
-            connection.execute(self._enter, rows)
+        if self._is_sqlite:
+            _enter_plainly(connection, rows)
+        elif rows:
+            connection.execute(self._enter, [dict(zip(_COLUMNS, row, strict=True)) for row in rows])
         over = [{"of": of, "through": epoch} for of, epoch, books in found if books and books.release]
         if over:
             connection.execute(_RELEASE, over)
+
+
+def _enter_plainly(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Enter rows in SQLite, many with one statement: one for each would cost twice as much, and there are many."""
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        part = rows[start : start + ROWS_AT_ONCE]
+        statement = f"{_PLAIN}{', '.join([_PLACES] * len(part))}"
+        connection.exec_driver_sql(statement, tuple(chain.from_iterable(part)))
 
 
 class BudgetWrites:
@@ -165,26 +184,27 @@ def _budget(row: Any) -> Budget:
     return Budget(BudgetScope(row.scope), BudgetUnit(row.unit), int(row.amount), BudgetMode(row.mode))
 
 
-def _row(execution_id: str, user_id: str, entry: Entry) -> dict[str, Any]:
+def _row(execution_id: str, user_id: str, entry: Entry) -> tuple[Any, ...]:
+    """Write an entry as a row, in the order of the table's columns."""
     usage = entry.usage
-    return {
-        "execution_id": execution_id,
-        "node_id": entry.node_id,
-        "item": entry.item,
-        "attempt": entry.attempt,
-        "epoch": entry.epoch,
-        "kind": entry.kind.value,
-        "user_id": user_id,
-        "day": entry.day,
-        "at": entry.at,
+    return (
+        execution_id,
+        entry.node_id,
+        entry.item,
+        entry.attempt,
+        entry.epoch,
+        entry.kind.value,
+        user_id,
+        day_of(entry.at),
+        entry.at,
         # A plug-in's own word, and PostgreSQL has no NUL in texts.
-        "model": entry.model.replace("\0", "\ufffd"),
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cost": usage.cost,
-        "estimated": int(usage.estimated),
-        "unpriced": int(usage.unpriced),
-    }
+        entry.model.replace("\0", "\ufffd"),
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cost,
+        int(usage.estimated),
+        int(usage.unpriced),
+    )
 
 
 def _usage(row: Any) -> Usage:

@@ -141,7 +141,6 @@ ledger = Table(
     Column("estimated", SmallInteger, nullable=False),
     Column("unpriced", SmallInteger, nullable=False),
     Index("ix_ledger_user", "user_id", "day"),
-    sqlite_with_rowid=False,
 )
 
 budgets = Table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from offbook.workflows.budgets import Budget
 from offbook.workflows.values import Usage, day_of
@@ -24,8 +24,7 @@ class EntryKind(StrEnum):
     """Going on where an execution had stopped spared this."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of the ledger. Its place: execution, node, item, attempt, epoch; what has a place already stays."""
 
     kind: EntryKind

@@ -853,7 +853,7 @@ class Run(RunState):
         work.in_flight = False
         self._in_flight -= 1
         if usage is not NO_USAGE:
-            work.usage = work.usage + usage
+            work.usage = usage if work.usage is NO_USAGE else work.usage + usage
         work.live_usage = NO_USAGE
 
     def _touch(self, index: int, work: Work) -> None:

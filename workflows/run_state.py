@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import is_
 
 from offbook.workflows.ledger import Entry
 from offbook.workflows.messages import NodeHeld
@@ -416,8 +417,14 @@ class RunState:
 
     def forget_settled(self, entries: Sequence[Entry]) -> None:
         """What was entered into the ledger is owed no more."""
+        owed = self.unsettled or []
+        count = min(len(owed), len(entries))
+        if all(map(is_, owed, entries)):
+            # Mostly it is all that was owed, or the first of it.
+            self.unsettled = owed[count:] or None
+            return
         places = {entry.place for entry in entries}
-        self.unsettled = [entry for entry in self.unsettled or () if entry.place not in places] or None
+        self.unsettled = [entry for entry in owed if entry.place not in places] or None
 
     def adopt_outputs(self, outputs: list[tuple[str, int | None, JsonValue]]) -> None:
         """Take over outputs that were stored, and compute what follows from them."""

@@ -48,6 +48,8 @@ class Usage:
     def __add__(self, other: Usage) -> Usage:
         if other is NO_USAGE:
             return self
+        if self is NO_USAGE:
+            return other
         return Usage(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,

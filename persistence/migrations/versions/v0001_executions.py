@@ -111,7 +111,6 @@ def upgrade() -> None:
         sa.Column("cost", sa.BigInteger, nullable=False),
         sa.Column("estimated", sa.SmallInteger, nullable=False),
         sa.Column("unpriced", sa.SmallInteger, nullable=False),
-        sqlite_with_rowid=False,
     )
     op.create_index("ix_ledger_user", "ledger", ["user_id", "day"])
     op.create_table(
