@@ -62,6 +62,25 @@ class Watched(Protocol):
 class Publisher:
     """Tells watchers of one run what happens to it."""
 
+    __slots__ = (
+        "_closed",
+        "_ended_in",
+        "_idle",
+        "_joining",
+        "_look",
+        "_look_due",
+        "_looked",
+        "_loop",
+        "_on_idle",
+        "_ring",
+        "_run",
+        "_scheduled",
+        "_stale",
+        "_telling",
+        "_watched",
+        "_watchers",
+    )
+
     def __init__(
         self, run: Run, watched: Watched, loop: asyncio.AbstractEventLoop, on_idle: Callable[[], None]
     ) -> None:

@@ -113,43 +113,52 @@ class Watched:
 
     kilobytes: float
     status_ratio: list[float]
+    processor_ratio: list[float]
+    """Statuses for a second of the processor: other programs on the machine hardly change it."""
     transactions: list[int]
 
 
 async def beside_watchers(executions: int, rounds: int, seconds: int) -> Watched:
     """Measure memory for each watcher, and statuses a second with and without them, in turns."""
     ratios: list[float] = []
+    by_processor: list[float] = []
     async with server_process("offbook", executions) as server:
         ids = await server.tell("start", executions)
         with tempfile.TemporaryDirectory() as folder:
             paths = Path(folder) / "paths"
             paths.write_text("\n".join(f"/status/{execution_id}" for execution_id in ids))
             await _statuses(server, paths, seconds)
-            before = float(await server.tell("resident"))
             kilobytes = 0.0
             grown = [0, 0]
             for number in range(1, rounds + 1):
                 alone = await _statuses(server, paths, seconds)
+                before = float(await server.tell("resident"))
                 counted = await server.tell("transactions")
                 watchers = Watchers(server.url)
                 await watchers.watch(ids)
                 beside = await _statuses(server, paths, seconds)
+                # What was given back after the first round is not given back to the system.
                 kilobytes = max(kilobytes, (float(await server.tell("resident")) - before) / executions)
                 after = await server.tell("transactions")
                 # The second look at the counter is a read itself.
                 grown[0] += after["reads"] - counted["reads"] - 1
                 grown[1] += after["writes"] - counted["writes"]
                 await watchers.leave()
-                ratios.append(beside / alone)
-                note(f"round {number}: {beside:,.0f} of {alone:,.0f} statuses/s, {kilobytes:.1f} KB for each watcher")
-    return Watched(kilobytes, ratios, grown)
+                ratios.append(beside[0] / alone[0])
+                by_processor.append(beside[1] / alone[1])
+                told = f"{beside[0]:,.0f} of {alone[0]:,.0f} statuses/s ({by_processor[-1]:.2f} by processor time)"
+                note(f"round {number}: {told}, {kilobytes:.1f} KB for each watcher")
+    return Watched(kilobytes, ratios, by_processor, grown)
 
 
-async def _statuses(server: ServerProcess, paths: Path, seconds: int) -> float:
+async def _statuses(server: ServerProcess, paths: Path, seconds: int) -> tuple[float, float]:
+    """Return statuses for each second, and for each second of the server's processor time."""
     await server.tell("changes", "on")
+    burnt = await server.processor_seconds()
     seen = await load(server.url, paths, connections=CONNECTIONS, seconds=seconds)
+    burnt = await server.processor_seconds() - burnt
     await server.tell("changes", "off")
-    return seen.per_second
+    return seen.per_second, seen.per_second * seconds / burnt
 
 
 async def measure(*, executions: int, watchers: int, rounds: int, seconds: int) -> Result:
@@ -179,6 +188,7 @@ async def measure(*, executions: int, watchers: int, rounds: int, seconds: int) 
             "kilobytes_for_each_watcher": cost.kilobytes,
             "kilobytes_target": KILOBYTES_TARGET,
             "statuses_beside_watchers": ratio,
+            "statuses_by_processor_time": spread(cost.processor_ratio),
             "statuses_target": STATUS_TARGET,
             "transactions_of_watching": {"reads": cost.transactions[0], "writes": cost.transactions[1]},
         },

@@ -123,9 +123,10 @@ def _end_of(run: RunState) -> tuple[int, int]:
     return (last[0], len(last[5])) if last is not None else (run.steps.last_seq, 0)
 
 
-def _head(payload: JsonObject) -> bytes:
-    """Return what `status` events are for, as little as need be kept of it. The journal changes with every record."""
-    return orjson.dumps({key: value for key, value in payload.items() if key not in APART and key != "journal"})
+def _head(payload: JsonObject) -> int:
+    """Return what changes when there is a `status` event to tell. The journal changes with every record."""
+    head = {key: value for key, value in payload.items() if key not in APART and key != "journal"}
+    return hash(orjson.dumps(head))
 
 
 def _usage(payload: JsonObject) -> JsonObject:
