@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from typing import Any, TypeVar
 
 import orjson
+from loguru import logger
 
 from offbook.actors.directory import ExecutionDirectory
 from offbook.actors.messages import StartExecution
@@ -103,7 +104,16 @@ class Forks:
         )
         request_hash = _request_hash(parent, run, edition) if idempotency_key else None
         insert = insert_of(run, self._around.worker_id, idempotency_key, request_hash)
-        return str(await self._ask_supervisor(StartExecution(run, insert), STORE_SECONDS))
+        started = str(await self._ask_supervisor(StartExecution(run, insert), STORE_SECONDS))
+        if run.user is not None and parent.user is not None and run.user.id != parent.user.id:
+            logger.bind(audit=True).info(
+                "execution forked for another user",
+                execution_id=started,
+                parent=execution_id,
+                user=run.user.id,
+                before=parent.user.id,
+            )
+        return started
 
     async def plan(
         self, execution_id: str, request: ForkRequest, *, caller: Caller, user: ExecutionUser | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from loguru import logger
 
 from offbook.nodes.context import NodeContext
 from offbook.nodes.functions import FunctionRegistry
@@ -262,7 +263,19 @@ async def test_fork_is_its_users(writer: Worker) -> None:
     mine = await writer.command(execution_id, "fork", {}, user="ada")
     assert (await completed(writer, mine.body["execution_id"]))["user_id"] == "ada"
     assert (await writer.command(execution_id, "fork", {"user": {"id": "bob"}}, user="ada")).status == 403
+    said: list[JsonObject] = []
+    sink = logger.add(
+        lambda text: said.append(text.record["extra"]), filter=lambda record: "audit" in record["extra"]
+    )
     theirs = await fork(writer, execution_id, user={"id": "bob"})
+    logger.remove(sink)
+    (line,) = said
+    assert (line["execution_id"], line["parent"], line["user"], line["before"]) == (
+        theirs,
+        execution_id,
+        "bob",
+        "ada",
+    )
     assert (await completed(writer, theirs))["user_id"] == "bob"
 
 

@@ -255,6 +255,24 @@ async def test_plan_of_a_fork_tells_edits_new_items_and_skipped_branches(opened:
     assert nothing["keeps"]["node_ids"] == ["notes", "chapters", "cover", "list"]
 
 
+async def test_item_that_reads_one_that_runs_may_run(opened: Open, model: FakeModel) -> None:
+    worker = await opened(providers=model.providers)
+    model.reply = lambda asked: Reply(words=(f"<{asked.prompt}>",))
+    tone = "{% if index == 1 %}{{ inputs.tone }}{% endif %}"
+    chapters = foreach(
+        "chapters", llm("c", f"{{{{ index }}}} {tone} {{{{ items_so_far | join }}}}", model="fake/writer"), count=3
+    )
+    document = workflow(chapters, inputs={"tone": {"type": "text", "default": "calm"}})
+    execution_id = await worker.start(document)
+    await completed(worker, execution_id)
+    plan = await plan_of_fork(worker, execution_id, inputs={"tone": "dark"})
+    assert plan["keeps"]["items"] == 1
+    assert [each["item"] for each in plan["runs"]] == [1]
+    assert [(each["item"], each["why"]) for each in plan["may_run"]] == [
+        (2, "depends on items_so_far, which is not known yet")
+    ]
+
+
 async def test_plan_of_a_fork_waits_for_what_items_so_far_will_be(opened: Open, model: FakeModel) -> None:
     worker = await opened(providers=model.providers)
     model.reply = lambda asked: Reply(status=401) if asked.prompt.startswith("chapter 1") else FINE

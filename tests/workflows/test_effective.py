@@ -83,6 +83,12 @@ def test_what_its_output_does_not_depend_on_changes_nothing(other: Scope) -> Non
     assert fingerprint(other) == fingerprint(scope_of(llm()))
 
 
+def test_prompt_that_names_guidance_is_compared_without_any() -> None:
+    told = llm("{{ inputs.tone }} {{ guidance }} {{ check_failures | join }}")
+    plain = fingerprint(scope_of(told))
+    assert fingerprint(scope_of(told, guidance="shorter", check_failures=("too long",))) == plain
+
+
 def test_refine_depends_on_the_last_output_and_llm_only_where_it_names_it() -> None:
     assert fingerprint(scope_of(REFINE, before="two")) != fingerprint(scope_of(REFINE, before="one"))
     plain = llm("nothing named")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from offbook.workflows.checkpoint import base_run, save_of, to_state
 from offbook.workflows.errors import StaleMessage
+from offbook.workflows.forking import insert_of
 from offbook.workflows.messages import NodeReused, Recovered, ResumeRequested
 from offbook.workflows.records import StoredExecution, StoredOutput
 from offbook.workflows.reuse import CHANGED, EDITED, Kept, Place, Reuse
@@ -98,6 +101,20 @@ def test_fork_comes_back_as_it_was_stored() -> None:
     # One that has only its seed has nothing done yet.
     fresh = forked(places)
     assert base_run(stored(fresh, seed), drive.run.plan).outputs == {}
+
+
+def test_insert_of_a_fork_is_its_first_write_and_has_all_that_it_may_keep() -> None:
+    places: dict[Place, Kept] = {("a", None): Kept("f", TEN, 5.0, "kept"), ("b", None): Kept(CHANGED, TEN)}
+    drive = Drive(CHAIN, begin=False)
+    drive.run.reuse = Reuse("p" * 32, places)
+    insert = insert_of(drive.run, "w")
+    assert (insert.parent_id, insert.outputs) == ("p" * 32, (StoredOutput("a", None, "kept", kept=True),))
+    again = base_run(replace(stored(drive, insert.outputs), state=insert.state), drive.run.plan)
+    assert (again.db_reads, again.db_writes, again.epoch, again.reuse) == (0, 1, 1, drive.run.reuse)
+    # Loaded before it has begun, it begins.
+    drive.run = again
+    drive.apply(Recovered(1, drive.now))
+    assert drive.started() == [("a", None, 1)]
 
 
 def test_nothing_is_reused_where_nothing_is_kept() -> None:
