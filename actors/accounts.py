@@ -47,6 +47,8 @@ class BudgetIndex:
         """Whether the budgets have been read; until then everybody may have one."""
         self.anybody = not known
         """Whether any user may have one."""
+        self.accounts: dict[str, ActorRef[Any]] = {}
+        """The accounts there are, by user."""
         self._budgets: dict[str, tuple[Budget, ...]] = {}
 
     def read(self, budgets: Iterable[tuple[str, Budget]]) -> None:
@@ -89,7 +91,7 @@ class AccountsActor(LoopActor):
         self._around = around
         self._desk = desk
         self._index = index
-        self._accounts: dict[str, ActorRef[Any]] = {}
+        self._accounts = index.accounts
         self._crashes: dict[str, tuple[float, ...]] = {}
         self._waiting: list[AskCall] = []
         """Who asked before it was known which budgets there are."""

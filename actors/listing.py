@@ -15,11 +15,18 @@ from offbook.workflows.values import JsonObject
 
 
 def list_actors(supervisor: LoopActor, around: Surroundings, directory: ExecutionDirectory) -> list[JsonObject]:
-    """Describe the Supervisor, the PersistenceActor and every execution in memory."""
+    """Describe the Supervisor, what serves it, the accounts of users, and every execution in memory."""
     lines = [_line("Supervisor", "supervisor", supervisor.actor_ref, age=_age(supervisor.started_monotonic))]
     for kind, service in (("PersistenceActor", around.persistence), ("JournalActor", around.journal)):
         if isinstance(service, Relay):
             lines.append(_relay_line(kind, service))
+    if around.budgets.accounts and isinstance(around.accounts, ActorRef):
+        # Of no interest before anybody has a budget.
+        lines.append(_line("AccountsActor", "accounts", around.accounts))
+    lines.extend(
+        _line("AccountActor", f"account of {user_id}", ref, parent="accounts")
+        for user_id, ref in around.budgets.accounts.items()
+    )
     now = around.clock()
     lines.extend(_execution_line(entry, now) for entry in directory)
     return lines

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from loguru import logger
@@ -37,6 +38,11 @@ class BudgetWatch(Protocol):
     anybody: bool
     """Whether any user may have one."""
 
+    @property
+    def accounts(self) -> Mapping[str, ActorRef[Any]]:
+        """The accounts there are, by user."""
+        ...
+
     def watches(self, user_id: str) -> bool: ...
 
 
@@ -44,6 +50,7 @@ class NobodyWatched:
     """No user has a budget."""
 
     anybody = False
+    accounts: Mapping[str, ActorRef[Any]] = MappingProxyType({})
 
     def watches(self, user_id: str) -> bool:
         return False

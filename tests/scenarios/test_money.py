@@ -181,9 +181,9 @@ async def test_account_that_crashes_is_asked_again(opened: Open, model: FakeMode
     await put_budget(worker, {"scope": "total", "tokens": 15})
     execution_id = await worker.start(book())
     await worker.until(execution_id, is_held_back)
-    accounts: Any = worker.engine.service._around.accounts
-    account = accounts.actor_inbox.actor._accounts["ada"]
-    account.tell(object())
+    listed = (await worker.call("GET", "/actors")).body["actors"]
+    assert "account of ada" in [each["name"] for each in listed]
+    worker.engine.service._around.budgets.accounts["ada"].tell(object())
     await put_budget(worker, {"scope": "total", "tokens": 1000})
     assert (await worker.rest(execution_id))["status"] == "completed"
     assert len(model.asked) == 8
