@@ -25,14 +25,15 @@ class Desk:
     """A stage with limits, and functions that call a provider and stay there until they may go."""
 
     def __init__(self, limits: JsonObject, **options: Any) -> None:
-        self.stage = Stage(limits=read_limits(limits), abort_grace=0.05, **options)
+        self.stage = Stage(limits=read_limits(limits), **{"abort_grace": 0.05, **options})
         self.inside: list[str] = []
         """Who is at the provider now."""
         self.came: list[str] = []
         """Who ever was, in order."""
         self.most = 0
         self._doors: dict[str, asyncio.Event] = {}
-        for function in (self.call, self.plain, self.refused, self.stubborn, self.late, self.wild):
+        functions = (self.call, self.plain, self.refused, self.stubborn, self.late)
+        for function in (*functions, self.lingering, self.deaf, self.wild):
             self.stage.functions.register(function, function.__name__)
 
     async def call(self, ctx: NodeContext, name: str, provider: str = "openai", key: str | None = None) -> str:
@@ -66,6 +67,19 @@ class Desk:
         """Come to the provider only once the door is open."""
         await self.door(name).wait()
         return await self.call(ctx, f"{name} at last")
+
+    async def lingering(self, ctx: NodeContext, name: str) -> str:
+        """Go on after the call."""
+        await self.call(ctx, name)
+        return await self.plain(ctx, f"{name} after")
+
+    async def deaf(self, ctx: NodeContext, name: str) -> str:
+        """Take no notice of being told to stop while it waits."""
+        with suppress(asyncio.CancelledError):
+            await self.call(ctx, name)
+        self.came.append(f"{name} stays")
+        await self.door(name).wait()
+        return name
 
     async def wild(self, ctx: NodeContext, seed: int, provider: str) -> str:
         chance = random.Random(seed)
@@ -381,6 +395,52 @@ def test_abandoned_call_keeps_no_turn_and_gets_no_other(desk: Set) -> None:
     assert set_up.stage.runner.figures()["abandoned"] == 0
     assert set_up.figures("openai") == {"in_use": 1, "waiting": 0}
     assert "stubborn again" not in set_up.came
+
+
+def test_call_that_was_told_to_stop_gets_no_turn_where_nothing_is_limited_either(desk: Set) -> None:
+    set_up = desk({}, abort_grace=LIMIT_SECONDS)
+    stubborn = set_up.play("stubborn", "stubborn")
+    set_up.stage.runner.abort(AN_EXECUTION)
+    set_up.open("stubborn")
+    assert stubborn.error().type == "cancelled"
+    assert "stubborn again" not in set_up.came
+
+
+def test_call_that_goes_on_after_it_was_told_to_stop_stands_in_no_line(desk: Set) -> None:
+    set_up = desk(ONE, abort_grace=LIMIT_SECONDS)
+    set_up.play("first", execution_id=ANOTHER)
+    deaf = set_up.play("deaf", "deaf")
+    deaf.next(NodeHeld)
+    set_up.stage.runner.abort(AN_EXECUTION)
+    set_up.stage.settle()
+    assert set_up.came == ["first", "deaf stays"]
+    assert set_up.figures("openai") == {"in_use": 1, "waiting": 0}
+    set_up.open("first")
+    assert set_up.figures("openai") == {"in_use": 0, "waiting": 0}
+    set_up.open("deaf")
+    assert deaf.error().type == "cancelled"
+
+
+def test_call_that_is_stopped_while_it_waits_for_a_slot_again_keeps_none(desk: Set) -> None:
+    set_up = desk(ONE, max_calls=2)
+    first = set_up.play("first", "lingering")
+    second = set_up.play("second", execution_id=ANOTHER)
+    busy = set_up.play("busy", "plain")
+    set_up.open("first")
+    # The second has its turn, and waits for a slot to use it.
+    assert set_up.inside == ["busy", "first after"]
+    assert set_up.figures("openai") == {"in_use": 1, "waiting": 0}
+    assert set_up.stage.runner.figures()["queued_calls"] == 1
+    set_up.stage.runner.abort(ANOTHER)
+    failed = second.failed()
+    assert (failed.error.type, failed.begun) == ("cancelled", False)
+    set_up.stage.settle()
+    assert set_up.stage.runner.figures() == {"live_calls": 2, "queued_calls": 0, "abandoned": 0}
+    set_up.open("busy", "first after")
+    assert (busy.output(), first.output()) == ("busy", "first after")
+    set_up.stage.settle()
+    assert set_up.stage.runner.figures() == {"live_calls": 0, "queued_calls": 0, "abandoned": 0}
+    assert set_up.figures("openai") == {"in_use": 0, "waiting": 0}
 
 
 @pytest.mark.parametrize("seed", range(6))
