@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from offbook.nodes.text import did_you_mean
-from offbook.workflows.errors import OffbookError
+from offbook.workflows.errors import ConfigurationRefused
 from offbook.workflows.toml_lines import KeyPath, TomlLines
 
 LONGEST_HOLD = 300.0
@@ -20,7 +20,7 @@ _PROVIDER_FIELDS = (*_COUNTS, "tokens_per_minute", "each_key", "longest_hold")
 _TABLES = ("provider", "user", "node_type")
 
 
-class LimitsRefused(OffbookError):
+class LimitsRefused(ConfigurationRefused):
     """The limits that an engine is to keep are wrong; says everything that is, and where."""
 
     def __init__(self, source: str, problems: list[str]) -> None:

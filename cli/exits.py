@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from offbook.settings import SettingRefused
 from offbook.web.settings import BindRefused
 from offbook.workflows.errors import (
     CheckpointNotFound,
+    ConfigurationRefused,
     ExecutionNotFound,
     ExecutionUserMissing,
     NodeNotFound,
@@ -74,7 +74,7 @@ class ServerUnreachable(OffbookError):
         super().__init__(f"no Offbook server answers at {url}: {detail}")
 
 
-USAGE_ERRORS = (UsageRefused, ExecutionUserMissing, BindRefused, SettingRefused, MasterKeyRefused)
+USAGE_ERRORS = (UsageRefused, ExecutionUserMissing, BindRefused, ConfigurationRefused, MasterKeyRefused)
 NOT_FOUND_ERRORS = (ExecutionNotFound, WorkflowNotFound, NodeNotFound, CheckpointNotFound, KeyNotFound)
 NAMES = {ExecutionUserMissing: "execution-user-missing"}
 HINTS = {

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
-from offbook.workflows.errors import OffbookError
+from offbook.workflows.errors import ConfigurationRefused
 from offbook.workflows.money import CURRENCY, parse_amount
 from offbook.workflows.values import Usage
 
@@ -23,7 +23,7 @@ _CURRENCY = re.compile("[A-Z]{3}")
 _WORDS = ("input", "output")
 
 
-class PricesRefused(OffbookError):
+class PricesRefused(ConfigurationRefused):
     """A price table cannot be used; says where, and what is expected there."""
 
     def __init__(self, source: str, line: int | None, detail: str) -> None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from offbook.workflows.errors import OffbookError
+from offbook.workflows.errors import ConfigurationRefused
 from offbook.workflows.values import JsonObject
 
 
-class SettingRefused(OffbookError):
+class SettingRefused(ConfigurationRefused):
     """A setting has a value that it cannot have."""
 
     def __init__(self, name: str, value: str, expected: str) -> None:

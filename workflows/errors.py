@@ -12,6 +12,10 @@ class OffbookError(Exception):
     """Base of all errors that Offbook raises on purpose."""
 
 
+class ConfigurationRefused(OffbookError):
+    """What a worker is set to cannot be used: whoever starts it has to change it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong with a workflow document or with inputs."""

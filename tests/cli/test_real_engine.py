@@ -229,3 +229,12 @@ def _printed_command(text: str) -> list[str]:
     """Return the words after `offbook` of the command that is to be typed."""
     line = next(line for line in text.splitlines() if line.startswith("to go on: offbook "))
     return shlex.split(line.removeprefix("to go on: offbook "))
+
+
+async def test_limits_that_make_no_sense_are_a_usage_error_with_every_line(offbook: Run, tmp_path: Path) -> None:
+    (tmp_path / "limits.toml").write_text("[provider.openai]\nconcurrency = 0\n\n[node_type.lm]\nper_minute = 5\n")
+    done = await offbook("serve", "--port", "0", "--data-dir", "data", "--limits", "limits.toml")
+    assert done.code == 2, done.err
+    assert "line 2, provider.openai.concurrency: must be a whole number, 1 or more" in done.err
+    assert "line 4, node_type.lm: there is no node type 'lm'" in done.err
+    assert "Traceback" not in done.err
