@@ -23,6 +23,10 @@ PLAY_STEPS = 400
 """Steps in which clients do as they please and faults happen; after that they only see it through."""
 
 
+MOST_WAITING = 30
+"""Commands that clients let wait for the Supervisor while they see it through."""
+
+
 @dataclass(slots=True)
 class Customer:
     """Whoever started an execution."""
@@ -296,7 +300,8 @@ class Simulation:
                 stuck = [each.execution_id for each in self.customers if not self._is_over(each)]
                 raise PromiseBroken(f"2: stuck: {stuck}")
             # Clients that ask faster than they are answered would never come to an end.
-            if not going or self.chance.random() < (0.05 if len(self.customers) < 4 else 0.02):
+            asks = not going or self.chance.random() < (0.05 if len(self.customers) < 4 else 0.02)
+            if asks and world.waiting_commands < MOST_WAITING:
                 for customer in self.customers:
                     self._look_for(customer)
                     if customer.accepted and not self._is_over(customer):

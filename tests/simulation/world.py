@@ -18,6 +18,7 @@ from offbook.actors.accounts import AccountsActor, BudgetIndex
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import ExecutionDirectory
 from offbook.actors.loop import LoopActor, LoopFuture
+from offbook.actors.loop_mailbox import Mailbox
 from offbook.actors.messages import (
     AppendRecord,
     Command,
@@ -226,6 +227,13 @@ class World:
                 self.killed = True
 
         self._ask(DrainWorker(self.chance.choice((0.0, 0.5, 5.0))), lambda value: drained(value), drained)
+
+    @property
+    def waiting_commands(self) -> int:
+        """How much the Supervisor has not come to yet."""
+        mailbox = self.supervisor.actor_inbox
+        assert isinstance(mailbox, Mailbox)
+        return mailbox.depth
 
     def close(self) -> None:
         ActorRegistry.unregister(self.supervisor)
