@@ -75,7 +75,7 @@ def register(functions: FunctionRegistry) -> list[str]:
 
     @functions.node
     def raise_it_late_in_a_long_text(ctx: NodeContext) -> None:
-        raise ValueError("x" * 990 + KEY)
+        raise ValueError("x" * 970 + KEY)
 
     @functions.node
     def name_it(ctx: NodeContext) -> None:

@@ -74,7 +74,7 @@ async def test_pain_39_nobody_reads_steers_or_resumes_what_is_anothers(
 ) -> None:
     """Every route that there is: to another user an execution is as one that does not exist, and so are keys."""
     await put(worker, "ada", "sk-of-ada")
-    model.reply = lambda asked: Reply(hangs=True) if "chapter" in asked.prompt else FINE
+    model.reply = lambda asked: Reply((), hangs=True) if "chapter" in asked.prompt else FINE
     live = await worker.start(of("ada"))
     await model.until(lambda: model.under_way == 2)
     model.reply = lambda asked: Reply(status=401, error="no")
@@ -102,7 +102,9 @@ async def test_pain_39_nobody_reads_steers_or_resumes_what_is_anothers(
         method = "GET" if path == "/actors" else "POST"
         assert (await worker.call(method, path, user="eve")).status == 403
     for execution_id, payload in before.items():
-        assert await worker.status(execution_id) == payload
+        after = await worker.status(execution_id)
+        told = ("status", "epoch", "user_id", "node_results", "receipt", "error", "checkpoint", "cost")
+        assert {word: after[word] for word in told} == {word: payload[word] for word in told}
     assert (await worker.call("GET", "/users/ada/keys", user="ada")).body["keys"] != []
     await worker.command(live, "cancel", user="ada")
     await worker.rest(live)
