@@ -53,8 +53,10 @@ if TYPE_CHECKING:
         Workflow,
     )
     from offbook.workflows.errors import (
+        BudgetNotFound,
         CheckpointNotFound,
         CommandRefused,
+        ConfigurationRefused,
         Draining,
         ExecutionNotFound,
         ExecutionUserMissing,
@@ -88,6 +90,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OPERATOR",
+    "BudgetNotFound",
     "Caller",
     "CheckFunctions",
     "CheckKind",
@@ -96,6 +99,7 @@ __all__ = [
     "CheckRetryPolicy",
     "CheckpointNotFound",
     "CommandRefused",
+    "ConfigurationRefused",
     "DataFolderTaken",
     "DatabaseRefused",
     "Draining",
@@ -205,6 +209,7 @@ _HOMES = {
         *("RestartPolicy", "RetryPolicy", "TimeoutPolicy", "Workflow"),
     ),
     "workflows.errors": (
+        *("BudgetNotFound", "ConfigurationRefused"),
         *("CheckpointNotFound", "CommandRefused", "Draining", "ExecutionNotFound", "ExecutionUserMissing"),
         *("Forbidden", "IdempotencyConflict", "IllegalTransition", "NodeNotFound", "NotResumable", "OffbookError"),
         *("OverCapacity", "Problem", "StaleMessage", "StatusUnavailable", "StorageUnavailable"),
