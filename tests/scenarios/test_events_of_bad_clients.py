@@ -153,11 +153,12 @@ async def test_proxy_that_cuts_anywhere_costs_no_word_and_doubles_none(
         return "".join(words)
 
     execution_id = await worker.start(workflow(approval("go"), python("book", "write", needs=["go"])))
+    await worker.until_status(execution_id, "waiting")
     listener = Listener()
     async with listening(worker, execution_id, listener) as events:
         async for _ in events:
             break
-    await worker.command(execution_id, "signals/go", {})
+    assert (await worker.command(execution_id, "signals/go", {})).status == 202
     # aiohttp tries again by itself where not even the head came.
     cuts = cycle(range(0, 1200, 11))
     async with cutting(worker.url, lambda: next(cuts)) as url:
