@@ -74,7 +74,7 @@ class Recorder:
         """Whose command is answered, with what, once a record is on disk, and whether nothing less will do."""
         self._veil = 0
         """The record without which nothing may be shown, while it may not be on disk."""
-        if gauge is not None and run.epoch > 1:
+        if gauge is not None and (run.epoch > 1 or run.status.at_rest):
             self._veil = gauge.appended
 
     @property

@@ -242,6 +242,17 @@ def test_veil_of_a_crashed_actor_is_that_of_the_next() -> None:
     assert not recorder.is_veiled
 
 
+def test_what_rests_and_was_cancelled_is_veiled_after_a_crash_too() -> None:
+    """It stays in its epoch, if it is the first one too: a kill would take the cancel back."""
+    desk = Desk("async")
+    desk.run.status = ExecutionStatus.CANCELLED
+    desk.recorder.record(CANCEL)
+    recorder = desk.reopen(desk.gauge)
+    assert recorder.is_veiled
+    desk.on_disk(1)
+    assert not recorder.is_veiled
+
+
 async def test_nobody_waits_for_an_actor_that_is_no_more() -> None:
     desk = Desk("async")
     desk.recorder.record(CANCEL)
