@@ -78,7 +78,7 @@ def test_file_without_a_master_key_is_refused(tmp_path: Path, content: bytes | N
         read_masters(None, file)
 
 
-@pytest.mark.parametrize("wrong", ["a-passphrase", NEW[:-2], "é" * 44])
+@pytest.mark.parametrize("wrong", ["a-passphrase", NEW[:-2], "é" * 44], ids=["passphrase", "too short", "no ASCII"])
 def test_what_is_no_master_key_is_refused_without_being_shown(wrong: str) -> None:
     with pytest.raises(MasterKeyRefused, match="master key 2 of 2") as refused:
         vault(OLD, wrong)
