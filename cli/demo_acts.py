@@ -44,6 +44,8 @@ MODEL_LOST_IN = 1
 """The chapter, from 0, in which the model is killed."""
 WORKER_LOST_IN = 2
 """The chapter in which the worker is killed."""
+RECORD_LOOKS = 200
+"""How often the journal is looked at before the worker is killed."""
 USER = ExecutionUser("demo", "user", "")
 
 
@@ -175,12 +177,21 @@ async def _write_until_the_worker_is_killed(worker: Worker, execution_id: str) -
     with open_show(console(), wanted=True) as show:
         await follow(client, execution_id, show, watched=watched, until=begun)
         kept = await fetch_chapters(client, execution_id, NODE, range(WORKER_LOST_IN))
-        status = await follow(client, execution_id, show, watched=watched, until=middle)
+        status = await _until_recorded(client, await follow(client, execution_id, show, watched=watched, until=middle))
         await worker.child.kill()
     if not middle(watched):
         raise DemoFailed(f"execution {execution_id} was to be cut off, and it is {status['status']}: try again")
     calls = {chapter: count_calls(status, NODE, chapter) for chapter in range(CHAPTERS)}
     return Cut(kept, calls, len(watched.latest_text("text", node_id=NODE, item=WORKER_LOST_IN)))
+
+
+async def _until_recorded(client: HttpClient, status: JsonObject) -> JsonObject:
+    """Wait until all that was finished is on disk; written behind, a record comes some milliseconds later."""
+    for _ in range(RECORD_LOOKS):
+        if not status["journal"]["lag_ms"]:
+            return status
+        status = await client.status(status["execution_id"])
+    raise DemoFailed(f"the journal of execution {status['execution_id']} stays behind: {status['journal']}")
 
 
 def _show_what_is_left(worker: Worker, stage: Stage, cut: Cut) -> None:

@@ -14,10 +14,6 @@ def has_begun(watched: Watched, node_id: str, chapter: int) -> bool:
 
 
 def is_in_the_middle(watched: Watched, node_id: str, chapter: int) -> bool:
-    """Say whether a chapter is partly written, and all that was finished before it is on disk.
-
-    Written behind, a record comes some milliseconds after what it records.
-    """
+    """Say whether a chapter is partly written."""
     written = len(watched.latest_text("text", node_id=node_id, item=chapter))
-    behind = float(watched.payload["journal"]["lag_ms"]) > 0
-    return has_begun(watched, node_id, chapter) and written >= PARTLY and not behind
+    return has_begun(watched, node_id, chapter) and written >= PARTLY
