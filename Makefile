@@ -33,8 +33,9 @@ help:
 demo: $(VENV)/demo-installed
 	$(BIN)/offbook demo $(DEMO)
 
+# Two processes at most: much of the suite waits, and some of it minds how busy the machine is.
 test: $(VENV)/dev-installed chromium
-	$(BIN)/python -m pytest -q $(TESTS)
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 2 --dist loadfile $(TESTS)
 
 # The page is tested in a real browser: Debian's where there is apt and root, else the one that Playwright brings.
 chromium: $(VENV)/dev-installed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import orjson
 
@@ -40,6 +40,8 @@ class _Kept:
     idempotency_key: tuple[str | None, str] | None = None
     """With the user who brought it, whoever's the execution is now."""
     request_hash: str | None = None
+    saves: dict[tuple[int, int], tuple[StoredOutput, ...]] = field(default_factory=dict)
+    """What each save brought, by its epoch and number; outputs are loaded in that order, whatever came first."""
 
 
 @dataclass(slots=True)
@@ -144,7 +146,9 @@ class MemoryStore:
             parent_id=write.parent_id,
             budget=write.budget,
         )
-        self._executions[write.execution_id] = _Kept(stored, idempotency_key=key, request_hash=write.request_hash)
+        self._executions[write.execution_id] = _Kept(
+            stored, idempotency_key=key, request_hash=write.request_hash, saves={(0, 0): stored.outputs}
+        )
         return WriteResult()
 
     def _claim(self, write: ClaimExecution) -> bool:
@@ -173,12 +177,13 @@ class MemoryStore:
             for output in write.outputs
             if (output.node_id, output.item) not in known
         )
+        kept.saves.setdefault((write.epoch, write.save), fresh)
         kept.stored = replace(
             kept.stored,
             epoch=write.epoch,
             status=write.status,
             state=_copy(write.state),
-            outputs=before + fresh,
+            outputs=tuple(each for _, outputs in sorted(kept.saves.items()) for each in outputs),
             started_at=write.started_at,
             finished_at=write.finished_at,
             checkpoint=write.checkpoint,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from offbook.workflows.checkpoint import base_run
 from offbook.workflows.errors import IllegalTransition, NotResumable, OffbookError, StaleMessage
 from offbook.workflows.message_codec import RecordUnreadable, decode
-from offbook.workflows.messages import SignalReceived
+from offbook.workflows.messages import Recovered, SignalReceived, TakenUp
 from offbook.workflows.plan import Plan
 from offbook.workflows.records import JournalRecord, StoredExecution
 from offbook.workflows.run import Run
@@ -79,6 +79,9 @@ def fold(run: Run, records: Sequence[JournalRecord]) -> Folded:
             if isinstance(message, SignalReceived):
                 # Its node is not there yet: in `exit` what led to it was not recorded.
                 run.signals[message.name] = message.payload
+            elif isinstance(message, Recovered) and message.epoch > run.epoch:
+                # In `exit` it rests earlier than it did: a cancel finds nothing in flight. That epoch was shown.
+                run.apply(TakenUp(message.epoch, message.at))
             refused += 1
         except (StaleMessage, NotResumable):
             refused += 1

@@ -42,7 +42,7 @@ async def test_retry_after_is_obeyed_even_past_the_longest_delay(opened: Open, m
     retry = {"attempts": 2, "delay": 0.01, "max_delay": 0.02}
     execution_id = await worker.start(asking(retry=retry))
     waiting = await worker.until_status(execution_id, "waiting")
-    assert waiting["waiting"]["kind"] == "timer"
+    assert (waiting["waiting"]["kind"], waiting["waiting"]["name"]) == ("provider", "fake")
     payload = await worker.rest(execution_id)
     at = {step["kind"]: parse_time(step["at"]) for step in payload["processing_steps"]}
     assert payload["status"] == "completed"

@@ -77,6 +77,13 @@ def test_run_is_what_its_records_say() -> None:
     assert folded == Folded(3, 0, None)
 
 
+def test_cancel_that_finds_nothing_in_flight_rests_in_the_epoch_that_was_shown() -> None:
+    """In `exit` commands and epochs alone are recorded."""
+    run, folded = rebuilt(records(CancelRequested(1001.0), Recovered(2, 1002.0)))
+    assert (run.status, run.epoch, run.journal_seq) == (ExecutionStatus.CANCELLED, 2, 2)
+    assert folded.refused == 1
+
+
 def test_without_records_it_is_at_its_beginning() -> None:
     run, folded = rebuilt([])
     assert (run.outputs, run.journal_seq, folded.broken_at) == ({}, 0, None)
