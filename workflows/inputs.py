@@ -27,7 +27,7 @@ def check_inputs(workflow: Workflow, inputs: JsonObject) -> JsonObject:
             checked[name] = _value(name, field, inputs.get(name))
         except _Refused as refused:
             problems.append(refused.problem)
-    problems.extend(Problem(code, message, path) for code, path, message in json_problems(inputs, "inputs"))
+    problems.extend(Problem(code, message, path) for code, path, message in json_problems({**inputs, **checked}, "inputs"))
     if problems:
         raise ValidationFailed(problems)
     return checked

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from offbook.actors import execution, recorder
+from offbook.actors import execution_effects, recorder
 from offbook.actors.account import AccountActor
 from offbook.actors.event_ring import EventRing
 from offbook.actors.execution import ExecutionActor
@@ -71,7 +71,7 @@ def _leave_the_row_to_another_user() -> list[Patch]:
     def careless(run: Run) -> SaveState:
         return replace(save_of(run), user=None)
 
-    return [(execution, "save_of", careless)]
+    return [(execution_effects, "save_of", careless)]
 
 
 def _forget_for_whom_it_goes_on() -> list[Patch]:
@@ -349,7 +349,7 @@ def _forget_the_seed() -> list[Patch]:
 
 
 def _spend_without_asking() -> list[Patch]:
-    owner: Any = execution
+    owner: Any = execution_effects
     return [(owner, "make_purse", lambda run, around, ref: None)]
 
 
