@@ -177,7 +177,9 @@ async def _write_until_the_worker_is_killed(worker: Worker, execution_id: str) -
     with open_show(console(), wanted=True) as show:
         await follow(client, execution_id, show, watched=watched, until=begun)
         kept = await fetch_chapters(client, execution_id, NODE, range(WORKER_LOST_IN))
-        status = await _until_recorded(client, await follow(client, execution_id, show, watched=watched, until=middle))
+        status = await _until_recorded(
+            client, await follow(client, execution_id, show, watched=watched, until=middle)
+        )
         await worker.child.kill()
     if not middle(watched):
         raise DemoFailed(f"execution {execution_id} was to be cut off, and it is {status['status']}: try again")

@@ -27,7 +27,9 @@ def check_inputs(workflow: Workflow, inputs: JsonObject) -> JsonObject:
             checked[name] = _value(name, field, inputs.get(name))
         except _Refused as refused:
             problems.append(refused.problem)
-    problems.extend(Problem(code, message, path) for code, path, message in json_problems({**inputs, **checked}, "inputs"))
+    # Text from forms is looked at as what it was converted to.
+    wrong = json_problems({**inputs, **checked}, "inputs")
+    problems.extend(Problem(code, message, path) for code, path, message in wrong)
     if problems:
         raise ValidationFailed(problems)
     return checked

@@ -284,7 +284,9 @@ def test_every_error_of_the_engine_has_a_problem() -> None:
     raised = [
         each
         for each in vars(errors).values()
-        if isinstance(each, type) and issubclass(each, OffbookError) and each is not OffbookError
+        if isinstance(each, type)
+        and issubclass(each, OffbookError)
+        and each is not OffbookError
         # Raised before there is a server that could answer.
         and each is not ConfigurationRefused
     ]
