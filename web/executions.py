@@ -78,14 +78,15 @@ class ExecutionRoutes:
         execution_id = parameters.execution_id_of(request)
         caller = caller_of(request)
         known = request.headers.get(hdrs.IF_NONE_MATCH)
-        if request.rel_url.raw_query_string:
+        asks_more = request.rel_url.raw_query_string
+        if asks_more:
             answer = await self._answer_in_time(request, execution_id, caller, known)
         else:
             answer = await self._service.status(execution_id, caller=caller)
         etag = f'"{answer.revision}"'
         if known is not None and known.removeprefix("W/") == etag:
             return web.Response(status=304, headers={hdrs.ETAG: etag, hdrs.CACHE_CONTROL: PRIVATE})
-        if request.rel_url.raw_query_string:
+        if asks_more:
             short = await json_in_short(request, answer.body, {hdrs.ETAG: etag})
             if short is not None:
                 return short

@@ -15,13 +15,13 @@ PRIVATE = "private, no-cache"
 HEAD = (
     "HTTP/1.1 200 OK\r\n"
     f"{hdrs.CONTENT_TYPE}: {JSON_TYPE}\r\n"
-    f"{hdrs.ETAG}: %s\r\n"
+    f"{hdrs.ETAG}: %b\r\n"
     f"{hdrs.CACHE_CONTROL}: {PRIVATE}\r\n"
     f"{hdrs.CONTENT_LENGTH}: %d\r\n"
-    f"{hdrs.DATE}: %s\r\n"
+    f"{hdrs.DATE}: %b\r\n"
     f"{hdrs.SERVER}: {SERVER_SOFTWARE}\r\n"
     "\r\n"
-)
+).encode("ascii")
 
 
 class ReadyResponse(web.Response):
@@ -66,8 +66,8 @@ class ReadyResponse(web.Response):
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
         self._sent = True
-        head = HEAD % (self._tag, len(self._ready), rfc822_formatted_time())
-        transport.write(head.encode("ascii") + self._ready)
+        body = self._ready
+        transport.write(HEAD % (self._tag.encode(), len(body), rfc822_formatted_time().encode()) + body)
         await request.writer.drain()
         return None
 
