@@ -146,6 +146,9 @@ async def test_failure_at_chapter_2_is_explained_and_resumed_with_guidance(serve
     page = await open_page(f"#/executions/{execution_id}")
     await expect(state(page)).to_have_text("failed")
     await expect(page.locator(".failure")).to_contain_text("Chapters 2: invalid_key")
+    # Nothing is shown to run in what is at rest, not even the fan-out, which rests without a step of its own.
+    await expect(page.locator(".block-state .icon-failed")).to_have_count(3)
+    await expect(page.locator(".block-state .icon-running")).to_have_count(0)
     await expect(button(page, "Cancel …")).to_have_count(0)
     await button(page, "Resume …").click()
     await page.get_by_label("Guidance").fill("shorter")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,8 @@ import orjson
 from aiohttp import ClientResponse, ClientSession
 
 from offbook.cli.watched import Watched
+from offbook.nodes.context import NodeContext
+from offbook.nodes.functions import FunctionRegistry
 from offbook.nodes.providers.sse import EventParser, ServerEvent
 from offbook.workflows.values import JsonObject
 from tests.scenarios.worker import PATIENCE, Worker
@@ -73,6 +76,22 @@ async def listen(worker: Worker, execution_id: str, listener: Listener | None = 
         async for _ in events:
             pass
     return listener
+
+
+def have_written(functions: FunctionRegistry, *, every: float) -> threading.Event:
+    """Register a node `write` that shows a word every so many seconds until this is set, and returns them all."""
+    enough = threading.Event()
+
+    @functions.node
+    async def write(ctx: NodeContext) -> str:
+        words: list[str] = []
+        while not enough.is_set():
+            words.append(f"word {len(words)}, ")
+            ctx.text(words[-1])
+            await asyncio.sleep(every)
+        return "".join(words)
+
+    return enough
 
 
 def shown(payload: JsonObject) -> JsonObject:

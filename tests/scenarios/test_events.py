@@ -16,7 +16,7 @@ from offbook.nodes.functions import FunctionRegistry
 from offbook.nodes.providers.sse import ServerEvent
 from tests.scenarios.conftest import Close, Open
 from tests.scenarios.documents import approval, foreach, llm, output, python, template, workflow
-from tests.scenarios.listening import Listener, known, listen, listening, shown
+from tests.scenarios.listening import Listener, have_written, known, listen, listening, shown
 from tests.scenarios.worker import PATIENCE, Worker
 
 STREAM = {"words": 400, "tokens_per_second": 400}
@@ -58,7 +58,8 @@ async def test_text_is_told_at_most_twenty_times_a_second(worker: Worker) -> Non
 
 async def test_all_nodes_and_items_of_a_branching_workflow_are_told(worker: Worker) -> None:
     document = workflow(
-        template("outline", "Three chapters."),
+        approval("go"),
+        template("outline", "Three chapters.", needs=["go"]),
         llm("picture", "A picture.", needs=["outline"], when="inputs.cover"),
         foreach(
             "chapters", llm("c", "{{ index }}", script={"words": 20}), needs=["outline"], count="3", concurrency=3
@@ -67,10 +68,15 @@ async def test_all_nodes_and_items_of_a_branching_workflow_are_told(worker: Work
         inputs={"cover": {"type": "boolean", "default": False}},
     )
     execution_id = await worker.start(document)
-    listener = await listen(worker, execution_id)
+    await worker.until_status(execution_id, "waiting")
+    listener = Listener()
+    async with asyncio.timeout(PATIENCE), listening(worker, execution_id, listener) as events:
+        async for _ in events:
+            if listener.names == ["snapshot"]:
+                await worker.command(execution_id, "signals/go", {})
     assert known(listener) == shown(await worker.status(execution_id))
     last = {item["item"]: item["status"] for item in listener.said("item") if item["node_id"] == "chapters"}
-    assert last in ({}, dict.fromkeys(range(3), "completed"))
+    assert last == dict.fromkeys(range(3), "completed")
 
 
 async def test_ended_execution_gives_snapshot_and_end(worker: Worker) -> None:
@@ -109,17 +115,7 @@ async def test_fifty_reconnects_lose_nothing_and_repeat_nothing(
 ) -> None:
     # On a busy machine one of them may take longer than what is kept lasts.
     monkeypatch.setattr(event_ring, "RING_BYTES", 2**20)
-    enough = threading.Event()
-
-    @functions.node
-    async def write(ctx: NodeContext) -> str:
-        words: list[str] = []
-        while not enough.is_set():
-            words.append(f"word {len(words)}, ")
-            ctx.text(words[-1])
-            await asyncio.sleep(0.002)
-        return "".join(words)
-
+    enough = have_written(functions, every=0.002)
     execution_id = await worker.start(workflow(python("book", "write")))
     listener = Listener()
     for _ in range(50):
@@ -175,14 +171,21 @@ async def test_more_steps_at_once_than_are_kept_are_a_gap_and_a_fresh_snapshot(
 async def test_text_that_comes_too_fast_to_be_shown_is_no_silent_hole(
     worker: Worker, functions: FunctionRegistry
 ) -> None:
+    heard = threading.Event()
+
     @functions.node
     def flood(ctx: NodeContext) -> str:
+        # A snapshot that comes later has only the last steps.
+        heard.wait(PATIENCE)
         ctx.text("a" * 150_000)
         return "done"
 
-    listener = await listen(worker, await worker.start(workflow(python("flood", "flood"))))
-    told = [*listener.said("step"), *listener.said("snapshot")[0]["processing_steps"]]
-    assert any("[50000 characters came faster" in step["text"] for step in told)
+    listener = Listener()
+    execution_id = await worker.start(workflow(python("flood", "flood")))
+    async with asyncio.timeout(PATIENCE), listening(worker, execution_id, listener) as events:
+        async for _ in events:
+            heard.set()
+    assert any("[50000 characters came faster" in step["text"] for step in listener.said("step"))
 
 
 async def test_crash_of_the_actor_is_a_gap_and_the_stream_goes_on(

@@ -19,7 +19,7 @@ from offbook.nodes.functions import FunctionRegistry
 from offbook.web import event_stream
 from offbook.workflows.caller import OPERATOR
 from tests.scenarios.documents import approval, python, template, workflow
-from tests.scenarios.listening import Listener, known, listen, listening, shown
+from tests.scenarios.listening import Listener, have_written, known, listen, listening, shown
 from tests.scenarios.worker import PATIENCE, Worker
 
 PIECE = "x" * 50_000
@@ -141,17 +141,7 @@ async def test_proxy_that_cuts_anywhere_costs_no_word_and_doubles_none(
 ) -> None:
     # On a busy machine a hundred connections take longer than what is kept lasts.
     monkeypatch.setattr(event_ring, "RING_BYTES", 2**20)
-    enough = threading.Event()
-
-    @functions.node
-    async def write(ctx: NodeContext) -> str:
-        words: list[str] = []
-        while not enough.is_set():
-            words.append(f"word {len(words)}, ")
-            ctx.text(words[-1])
-            await asyncio.sleep(0.005)
-        return "".join(words)
-
+    enough = have_written(functions, every=0.005)
     execution_id = await worker.start(workflow(approval("go"), python("book", "write", needs=["go"])))
     await worker.until_status(execution_id, "waiting")
     listener = Listener()

@@ -49,6 +49,7 @@ export class Thinking {
       fresh = true;
     }
     this.tellUsage(state);
+    this.tellRest(state);
     if (!fresh) return;
     this.note.hidden = this.blocks.length > 0;
     if (this.follows) this.toEnd();
@@ -74,6 +75,15 @@ export class Thinking {
       if (!block.ended || block.told) continue;
       const entry = block.item === null ? state.node(block.nodeId) : state.items.get(block.nodeId)?.get(block.item);
       if (entry?.usage && !entry.items && entry.finished_at) block.tellUsage(entry);
+    }
+  }
+
+  /** A fan-out comes to rest with its items, without a step of its own. */
+  tellRest(state) {
+    for (const block of this.blocks) {
+      if (block.ended || block.nodeId === null || block.item !== null) continue;
+      const status = state.node(block.nodeId)?.status;
+      if (status) block.show(status);
     }
   }
 
@@ -103,6 +113,7 @@ class Block {
     this.began = step.at;
     this.ended = false;
     this.told = false;
+    this.shown = "running";
     this.texts = new Map();
     this.state = h("span", { class: "block-state" }, icon("running", 14));
     this.time = h("time", { datetime: step.at }, format.clock(step.at));
@@ -129,6 +140,12 @@ class Block {
       const took = format.seconds(step.at) - format.seconds(this.began);
       if (took >= 0.05) say(this.time, `${format.clock(step.at)}, ${format.duration(took)}`);
     }
+  }
+
+  show(status) {
+    if (status === this.shown) return;
+    this.shown = status;
+    set(this.state, icon(status, 14));
   }
 
   tellUsage({ usage, attempt }) {
