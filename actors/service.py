@@ -238,10 +238,11 @@ class ExecutionService(ServiceStatus):
         return mode
 
     def _execution_user(self, plan: Plan, caller: Caller, named: ExecutionUser | None) -> ExecutionUser:
-        if not caller.is_operator:
-            if named is not None and named.id != caller.user_id:
+        own = caller.as_execution_user()
+        if own is not None:
+            if named is not None and named.id != own.id:
                 raise Forbidden("(new)", "only an operator starts an execution for another user")
-            return named or ExecutionUser(caller.user_id or "", caller.role, caller.tier)
+            return named or own
         if named is None or not named.id:
             raise ExecutionUserMissing(None, plan.nodes_needing_user)
         return named

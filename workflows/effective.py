@@ -96,11 +96,6 @@ def effective_of(scope: Scope, info: NodeTypeInfo) -> Effective:
     )
 
 
-def output_hash(value: JsonValue) -> str:
-    """Return SHA-256 of a value's canonical JSON."""
-    return _digest(value)
-
-
 def _seen(scope: Scope, sight: Sight) -> JsonObject:
     if sight is Sight.CONFIG:
         return {}
@@ -143,6 +138,7 @@ def _kept_hash(key: str, value: JsonValue, hashes: Hashes) -> str:
 
 
 def _digest(value: JsonValue) -> str:
+    """Return SHA-256 of a value's canonical JSON."""
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
 
 from offbook.nodes.registry import NodeRegistry
 from offbook.workflows.document import Workflow
-from offbook.workflows.effective import Effective, effective_of, output_hash
+from offbook.workflows.effective import Effective, effective_of
 from offbook.workflows.plan import compile_plan
 from offbook.workflows.scope import Scope
 from offbook.workflows.templates import TemplateError
@@ -121,7 +122,7 @@ def test_function_in_an_item_depends_on_item_index_and_the_items_before() -> Non
 def test_outputs_are_hashed_once_for_all_that_see_them() -> None:
     hashes: dict[str, str] = {}
     first = effective(scope_of(PYTHON)).fingerprint(hashes)
-    assert hashes["draft"] == output_hash("a draft")
+    assert hashes["draft"] == hashlib.sha256(b'"a draft"').hexdigest()
     hashes["draft"] = "0" * 64
     assert effective(scope_of(PYTHON)).fingerprint(hashes) != first
 
