@@ -44,6 +44,28 @@ async def test_list_is_live_filtered_and_searched(server: Server, open_page: Ope
     server.call("POST", f"/executions/{first}/cancel")
 
 
+async def test_other_executions_are_listed_without_losing_what_is_typed_or_focused(server: Server, open_page: Open) -> None:
+    ended = server.begin(slow(name="kept"), labels={"order": "19"})
+    server.call("POST", f"/executions/{ended}/cancel")
+    running = server.begin(slow(name="kept"), labels={"order": "19"})
+    page = await open_page("#/executions?workflow=kept")
+    rows = page.locator(".rows .row")
+    await expect(rows).to_have_count(2)
+    search = page.get_by_label("Search")
+    await search.fill("order=19")
+    await button(page, "running").focus()
+    await page.keyboard.press("Enter")
+    await expect(rows).to_have_count(1)
+    await expect(rows.first).to_contain_text(running[:8])
+    await expect(search).to_have_value("order=19")
+    await expect(button(page, "running")).to_be_focused()
+    await expect(button(page, "running")).to_have_attribute("aria-pressed", "true")
+    assert page.url.endswith("status=running")
+    await page.go_back()
+    await expect(rows).to_have_count(2)
+    server.call("POST", f"/executions/{running}/cancel")
+
+
 async def test_start_shows_errors_at_their_fields(server: Server, open_page: Open) -> None:
     server.call("POST", "/workflows", novel(name="asking"))
     page = await open_page("#/start/asking")

@@ -29,6 +29,7 @@ class List {
     this.loading = null;
     this.lines = new Map();
     this.search = "";
+    this.listening = signal;
     this.build();
     signal.addEventListener("abort", () => this.sizes.disconnect());
   }
@@ -59,9 +60,10 @@ class List {
     const asked = new Set(this.query.getAll("status").flatMap((word) => word.split(",")).filter(Boolean));
     const chips = STATUSES.map((status) => h("button", {
       type: "button", class: `chip state-${status}`, "aria-pressed": String(asked.has(status)),
-      onclick: () => {
+      onclick: (event) => {
         if (asked.has(status)) asked.delete(status);
         else asked.add(status);
+        attribute(event.currentTarget, "aria-pressed", String(asked.has(status)));
         this.filter("status", [...asked].join(","));
       },
     }, status));
@@ -83,11 +85,17 @@ class List {
       h("div", { class: "fields" }, fields, search));
   }
 
+  /** List others, in this same view: what has the focus, and what is typed into the search, stays. */
   filter(name, value) {
     const query = new URLSearchParams(this.query);
     if (value) query.set(name, value);
     else query.delete(name);
-    location.hash = `#/executions${query.size ? `?${query}` : ""}`;
+    this.query = query;
+    history.pushState(null, "", `#/executions${query.size ? `?${query}` : ""}`);
+    this.rows.clear();
+    this.order = [];
+    this.cursor = null;
+    this.asked.abort(new DOMException("others are asked for", "AbortError"));
   }
 
   // Rows
@@ -108,7 +116,9 @@ class List {
 
   /** Load the newest anew; what was loaded further down stays if it follows on. */
   async load() {
-    const page = await persist(() => get(this.path(), { signal: this.signal }), this.signal);
+    const signal = this.listening;
+    const page = await persist(() => get(this.path(), { signal }), signal);
+    signal.throwIfAborted();
     const oldest = page.executions[page.executions.length - 1];
     const before = this.order;
     this.rows.clear();
@@ -121,13 +131,15 @@ class List {
 
   async more() {
     if (this.cursor === null || this.loading !== null) return;
-    this.loading = persist(() => get(this.path(this.cursor), { signal: this.signal }), this.signal);
+    const signal = this.listening;
+    this.loading = persist(() => get(this.path(this.cursor), { signal }), signal);
     try {
       const page = await this.loading;
+      signal.throwIfAborted();
       this.take(page.executions);
       this.cursor = page.next_cursor;
     } catch (error) {
-      if (!this.signal.aborted) throw error;
+      if (!signal.aborted) throw error;
       return;
     } finally {
       this.loading = null;
@@ -142,7 +154,15 @@ class List {
   async live() {
     const clock = setInterval(() => this.drawAges(), 5000);
     this.signal.addEventListener("abort", () => clearInterval(clock));
-    await followList(this, this.signal);
+    while (!this.signal.aborted) {
+      this.asked = new AbortController();
+      this.listening = AbortSignal.any([this.signal, this.asked.signal]);
+      try {
+        await followList(this, this.listening);
+      } catch (error) {
+        if (!this.listening.aborted) throw error;
+      }
+    }
   }
 
   /** Whether a row that has changed is one of those asked for. */
