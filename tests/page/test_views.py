@@ -44,7 +44,9 @@ async def test_list_is_live_filtered_and_searched(server: Server, open_page: Ope
     server.call("POST", f"/executions/{first}/cancel")
 
 
-async def test_other_executions_are_listed_without_losing_what_is_typed_or_focused(server: Server, open_page: Open) -> None:
+async def test_other_executions_are_listed_without_losing_what_is_typed_or_focused(
+    server: Server, open_page: Open
+) -> None:
     ended = server.begin(slow(name="kept"), labels={"order": "19"})
     server.call("POST", f"/executions/{ended}/cancel")
     running = server.begin(slow(name="kept"), labels={"order": "19"})
