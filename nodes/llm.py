@@ -62,6 +62,7 @@ class LlmNode(NodeType):
             raise NodeFailure.of("validation", found.message, hint=found.hint)
         provider, model = found
         messages = tuple(self._messages(ctx, config))
+        meter = _Meter(ctx, config.model, messages)
         request = ModelRequest(
             model=model,
             messages=messages,
@@ -75,8 +76,8 @@ class LlmNode(NodeType):
             json_schema=_schema(ctx) if config.parse_json else None,
             item=ctx.item,
             attempt=ctx.attempt,
+            on_usage=meter.on_usage,
         )
-        meter = _Meter(ctx, config.model, messages)
         async with ctx.turn(provider.name, key=request.api_key, tokens=meter.expect(config.max_tokens)) as has_waited:
             if has_waited:
                 request = replace(request, api_key=await self._providers.keys.key_for(ctx.user, provider))
@@ -138,12 +139,14 @@ class RefineNode(LlmNode):
 
 
 class _Meter:
-    """Passes text on as it arrives and keeps the usage live: estimated until the provider gives figures."""
+    """Passes text on as it arrives and keeps the usage live: estimated as far as the provider gives no figures."""
 
     def __init__(self, ctx: NodeContext, model: str, messages: tuple[Message, ...]) -> None:
         self._ctx = ctx
         self._model = model
         self._asked = tokens_of(sum(len(each.content) for each in messages))
+        self._told: Usage | None = None
+        """The provider's own figures of what came before `_received`."""
         self._received = 0
 
     def expect(self, max_tokens: int | None) -> int:
@@ -158,20 +161,31 @@ class _Meter:
         self._ctx.think(text)
         self._count(text)
 
+    def on_usage(self, usage: Usage) -> None:
+        """Take the provider's figures of the call so far; some send none but zeros before the end."""
+        if usage.tokens:
+            self._told = usage
+            self._received = 0
+            self._ctx.usage(self._so_far(), model=self._model)
+
     def _count(self, text: str) -> None:
         self._received += len(text)
-        self._ctx.usage(self._estimate(), model=self._model)
+        self._ctx.usage(self._so_far(), model=self._model)
 
     def break_off(self) -> None:
         """The call ended without an answer: what was asked, and what had come of it, is charged all the same."""
-        self._ctx.usage(self._estimate(), model=self._model)
+        self._ctx.usage(self._so_far(), model=self._model)
 
-    def _estimate(self) -> Usage:
-        return Usage(self._asked, tokens_of(self._received), estimated=True)
+    def _so_far(self) -> Usage:
+        """Return what the call has used: the provider's figures, and an estimate of what came after them."""
+        if self._told is None:
+            return Usage(self._asked, tokens_of(self._received), estimated=True)
+        told, more = self._told, tokens_of(self._received)
+        return replace(told, output_tokens=told.output_tokens + more, estimated=told.estimated or bool(more))
 
     def settle(self, answer: ModelAnswer) -> None:
         """Set the attempt's usage: the provider's own figures if it gave any."""
-        self._ctx.usage(answer.usage or self._estimate(), model=self._model)
+        self._ctx.usage(answer.usage or self._so_far(), model=self._model)
 
 
 def _uses(ctx: NodeContext, name: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from offbook.nodes.providers.protocol import ModelAnswer, OnText
+from offbook.nodes.providers.protocol import ModelAnswer, OnText, OnUsage, ignore_usage
 from offbook.workflows.values import JsonObject, JsonValue, Usage
 
 END = "[DONE]"
@@ -29,9 +29,10 @@ class AnswerRefused(Exception):
 class AnswerBuilder:
     """Takes the data of events in order; text and thoughts go out as they come in."""
 
-    def __init__(self, on_text: OnText, on_thought: OnText) -> None:
+    def __init__(self, on_text: OnText, on_thought: OnText, on_usage: OnUsage = ignore_usage) -> None:
         self._on_text = on_text
         self._on_thought = on_thought
+        self._on_usage = on_usage
         self._text: list[str] = []
         self._usage: Usage | None = None
         self._finish_reason: str | None = None
@@ -55,16 +56,22 @@ class AnswerBuilder:
             raise AnswerUnreadable from None
         if not isinstance(payload, dict):
             raise AnswerUnreadable
+        usage = _usage(payload.get("usage"))
         if payload.get("error"):
+            if usage is not None:
+                self._on_usage(usage)
             raise AnswerRefused(orjson.dumps(payload), _status(payload["error"]))
         if isinstance(payload.get("model"), str):
             self._model = payload["model"]
-        self._usage = _usage(payload.get("usage")) or self._usage
         choices = payload.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             # Options may ask for several answers: the first is the answer.
             if isinstance(choice, dict) and not choice.get("index"):
                 self._take_choice(choice)
+        if usage is not None:
+            # After the text that came with it, which is in it.
+            self._usage = usage
+            self._on_usage(usage)
 
     def _take_choice(self, choice: JsonObject) -> None:
         for part in (choice.get("delta"), choice.get("message")):
@@ -95,7 +102,9 @@ def _usage(usage: Any) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     asked, answered = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    return Usage(asked, answered) if isinstance(asked, int) and isinstance(answered, int) else None
+    if type(asked) is int and type(answered) is int and asked >= 0 and answered >= 0:
+        return Usage(asked, answered)
+    return None
 
 
 def _status(error: JsonValue) -> int | None:

@@ -46,7 +46,7 @@ class OpenAIProvider:
         if request.api_key is not None and not _fits_header(request.api_key):
             raise NodeFailure.of("invalid_key", f"the key for {self.name} has characters that no key has")
         try:
-            return await self._exchange(request, AnswerBuilder(on_text, on_thought))
+            return await self._exchange(request, AnswerBuilder(on_text, on_thought, request.on_usage))
         except (aiohttp.ClientError, OSError) as error:
             failure = connection_failure(self.name, error)
         except AnswerRefused as refused:

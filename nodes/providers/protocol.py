@@ -19,6 +19,18 @@ class Message:
     content: str = field(repr=False)
 
 
+OnText = Callable[[str], None]
+OnUsage = Callable[[Usage], None]
+
+
+def ignore_text(text: str) -> None:
+    """Do nothing with a piece of text."""
+
+
+def ignore_usage(usage: Usage) -> None:
+    """Do nothing with figures."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
     """One call of a model. Neither key nor prompt is in its repr."""
@@ -40,6 +52,8 @@ class ModelRequest:
     """What the answer must fit; for providers that can see to it themselves."""
     item: int | None = None
     attempt: int = 1
+    on_usage: OnUsage = field(default=ignore_usage, repr=False, compare=False)
+    """Hears the provider's own figures of what the call has used so far: they count if it breaks off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +67,6 @@ class ModelAnswer:
     """`stop`, `length`, ... in the provider's words."""
     model: str
     """Which model answered, in the provider's words."""
-
-
-OnText = Callable[[str], None]
-
-
-def ignore_text(text: str) -> None:
-    """Do nothing with a piece of text."""
 
 
 class Provider(Protocol):

@@ -38,10 +38,14 @@ class Parrot:
         self.answer = answer
         self.requires_key = requires_key
         self.asked: list[ModelRequest] = []
+        self.tells: tuple[Usage, ...] = ()
+        """Its figures before the first word."""
         self.before: Callable[[OnText, OnText], None] = lambda on_text, on_thought: on_text(answer.text)
 
     async def complete(self, request: ModelRequest, on_text: OnText, on_thought: OnText = ignore_text) -> ModelAnswer:
         self.asked.append(request)
+        for figures in self.tells:
+            request.on_usage(figures)
         self.before(on_text, on_thought)
         return self.answer
 
@@ -394,3 +398,30 @@ async def test_cancelled_call_is_charged_for_what_it_asked() -> None:
     with pytest.raises(asyncio.CancelledError):
         await made.run()
     assert made.sink.usages == [Usage(2, 0, estimated=True)]
+
+
+@pytest.mark.parametrize("end", [NodeFailure.of("dropped", "gone", retryable=True), asyncio.CancelledError()])
+async def test_call_that_broke_off_is_charged_by_the_providers_figures_where_it_gave_some(end: BaseException) -> None:
+    def breaks(on_text: OnText, on_thought: OnText) -> None:
+        raise end
+
+    parrot = Parrot()
+    parrot.tells = (Usage(100, 10), Usage(100, 20), Usage(0, 0))
+    parrot.before = breaks
+    made = attempt(parrot, {"prompt": "12345678"})
+    with pytest.raises(type(end)):
+        await made.run()
+    assert made.sink.usages[-1] == Usage(100, 20)
+
+
+async def test_what_came_after_the_providers_figures_is_estimated() -> None:
+    def breaks(on_text: OnText, on_thought: OnText) -> None:
+        on_text("12345678")
+        raise NodeFailure.of("dropped", "gone", retryable=True)
+
+    parrot = Parrot()
+    parrot.tells = (Usage(100, 10),)
+    parrot.before = breaks
+    made = attempt(parrot, {"prompt": "12345678"})
+    await failed(made)
+    assert made.sink.usages[-1] == Usage(100, 12, estimated=True)

@@ -17,7 +17,8 @@ class Pieces:
     def __init__(self, *events: Any) -> None:
         self.texts: list[str] = []
         self.thoughts: list[str] = []
-        self.builder = AnswerBuilder(self.texts.append, self.thoughts.append)
+        self.usages: list[Usage] = []
+        self.builder = AnswerBuilder(self.texts.append, self.thoughts.append, self.usages.append)
         for event in events:
             self.builder.take(event if isinstance(event, str | bytes) else json.dumps(event))
 
@@ -115,3 +116,20 @@ def test_error_in_place_of_the_rest_ends_the_answer(error: Any, status: int | No
         Pieces(delta(content="a"), {"error": error})
     assert refused.value.status == status
     assert b"slow down" in refused.value.payload
+
+
+def test_figures_are_told_as_they_come_and_of_an_error_too() -> None:
+    def figures(answered: int) -> dict[str, Any]:
+        return {"usage": {"prompt_tokens": 5, "completion_tokens": answered}}
+
+    pieces = Pieces({**delta(content="a"), **figures(1)}, delta(content="b"), figures(2))
+    assert pieces.usages == [Usage(5, 1), Usage(5, 2)]
+    with pytest.raises(AnswerRefused):
+        pieces.builder.take(json.dumps({"error": "overloaded", **figures(3)}))
+    assert pieces.usages[-1] == Usage(5, 3)
+
+
+@pytest.mark.parametrize("figures", [(-1, 2), (True, 2), (1.5, 2), (None, None)])
+def test_figures_that_cannot_be_are_none(figures: tuple[Any, Any]) -> None:
+    usage = dict(zip(("prompt_tokens", "completion_tokens"), figures, strict=True))
+    assert Pieces({**delta(content="a"), "usage": usage}).builder.answer("m").usage is None
