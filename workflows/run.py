@@ -689,6 +689,8 @@ class Run(RunState):
                 self.status = ExecutionStatus.RUNNING
             return
         if not self._unsettled:
+            if self.lost_calls:
+                self._write_off_the_rest()
             self.status = ExecutionStatus.COMPLETED
             self.finished_at = self.now
             effects.append(SaveOutcome())

@@ -171,3 +171,13 @@ def test_what_a_resume_saved_is_entered_once_for_its_epoch() -> None:
     booked = settlement(drive.run)
     assert booked is not None
     assert booked.entries == (Entry(EntryKind.SAVED, "", NO_ITEM, 1, 2, drive.run.now, "", Usage(7, cost=70)),)
+
+
+def test_lost_call_of_a_node_that_may_fail_is_owed_when_all_the_rest_is_completed() -> None:
+    drive = Drive(workflow({"id": "a", "config": {"estimate": 50}, "continue_on_error": True}))
+    drive.apply(TakenUp(2, drive.now))
+    drive.apply(Recovered(2, drive.now))
+    fail(drive, "a", Usage(), NodeError("validation", "wrong"))
+    assert drive.run.status is ExecutionStatus.COMPLETED
+    assert owed(drive) == [("a", NO_ITEM, 1, 1, Usage(0, 50, estimated=True))]
+    assert drive.run.usage == Usage(0, 50, estimated=True)
