@@ -63,6 +63,8 @@ class AccountActor(LoopActor):
         self._desk = desk
         self._budgets = budgets
         self._loading = self._loaded = False
+        self._unheard = False
+        """Whether there was no budget since the reading began, and nobody told what was used."""
         self._spent: dict[str, Usage] = {}
         """By day."""
         self._entered: dict[str, dict[tuple[str, int, int, int], Entry]] = {}
@@ -88,8 +90,7 @@ class AccountActor(LoopActor):
             case GetAccount():
                 return self._look()
             case BudgetsChanged():
-                self._budgets = message.budgets
-                return self._see_who_fits()
+                return self._change(message)
             case AccountLoaded():
                 return self._take(message)
             case LoadAgain():
@@ -97,6 +98,14 @@ class AccountActor(LoopActor):
                 return self._load()
             case _:
                 assert_never(message)
+
+    def _change(self, message: BudgetsChanged) -> None:
+        self._budgets = message.budgets
+        if not message.budgets:
+            # From here on executions do not tell what they use: the next budget needs the ledger again.
+            self._loaded = False
+            self._unheard = self._loading
+        self._see_who_fits()
 
     # Calls
 
@@ -262,12 +271,17 @@ class AccountActor(LoopActor):
             logger.warning("account cannot be loaded, calls wait", why=str(message.error))
             self._desk.later(RELOAD_SECONDS, self._load_again)
             return
+        if self._unheard and self._budgets:
+            self._unheard = self._loading = False
+            self._load()
+            return
         fresh = frozenset(self._entered) - message.executions
         if fresh:
             # They told something while it was read: whether the sums have it is not known.
             self._read(frozenset(self._entered))
             return
-        self._loading, self._loaded = False, True
+        self._unheard = self._loading = False
+        self._loaded = bool(self._budgets)
         told, self._entered, self._spent = self._entered, {}, dict(message.spent)
         for each in message.settled:
             self._enter(self._entered.setdefault(each.execution_id, {}), each.entry)

@@ -55,7 +55,7 @@ class Purse:
                 attempt=effect.attempt,
                 estimate=self._estimate(run.plan.node(effect.node_id), effect.item),
                 budget=run.budget,
-                used=run.usage if run.budget is not None else NO_USAGE,
+                used=run.ended_usage if run.budget is not None else NO_USAGE,
             )
         )
 

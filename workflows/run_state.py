@@ -309,6 +309,15 @@ class RunState:
         return total
 
     @property
+    def ended_usage(self) -> Usage:
+        """The same without what attempts that are under way have shown so far."""
+        total = NO_USAGE
+        for work in self.works:
+            for each in (work, *(work.items or ())):
+                total = total + each.usage
+        return total
+
+    @property
     def settled_nodes(self) -> int:
         """How many nodes are done with for good."""
         return len(self.works) - self._unsettled

@@ -136,6 +136,21 @@ async def test_budget_that_is_deleted_holds_nothing_back(opened: Open, model: Fa
     assert (await worker.call("DELETE", "/users/ada/budgets/total/tokens")).status == 404
 
 
+async def test_budget_that_is_set_again_counts_what_was_used_while_there_was_none(
+    opened: Open, model: FakeModel
+) -> None:
+    worker = await opened(providers=model.providers)
+    await put_budget(worker, {"scope": "day", "tokens": 1000})
+    await worker.rest(await worker.start(book(1)))
+    assert (await worker.call("DELETE", "/users/ada/budgets/day/tokens")).status == 204
+    await worker.rest(await worker.start(book(3)))
+    await put_budget(worker, {"scope": "day", "tokens": 6 * CALL})
+    shown = (await worker.call("GET", "/users/ada/budgets")).body["budgets"]
+    assert [each["spent"] for each in shown] == [6 * CALL]
+    await worker.until(await worker.start(book(1)), is_held_back)
+    assert len(model.asked) == 6
+
+
 async def test_budget_of_one_user_holds_nobody_else_back(opened: Open, model: FakeModel) -> None:
     worker = await opened(providers=model.providers)
     await put_budget(worker, {"scope": "total", "tokens": 0})
@@ -174,6 +189,30 @@ async def test_budget_that_warns_says_so_once_and_holds_nothing_back(opened: Ope
     payload = await worker.rest(execution_id)
     warnings = [step["text"] for step in payload["processing_steps"] if step["kind"] == "warning"]
     assert (payload["status"], warnings) == ("completed", ["the budget is used up: 15 tokens for this execution"])
+
+
+@pytest.mark.parametrize("mode", ["warn", "hard"])
+async def test_call_under_way_counts_once_however_much_of_it_has_come(
+    opened: Open, model: FakeModel, mode: str
+) -> None:
+    worker = await opened(providers=model.providers)
+    long = asyncio.Event()
+    model.reply = lambda asked: Reply(("words " * 600,), waits_for=long) if asked.prompt == "long." else FINE
+    release = model.hold("short.")
+    first, short, second = (
+        bounded(llm(name, f"{name}.", model="fake/writer")) for name in ("long", "short", "after")
+    )
+    first["config"]["max_tokens"] = second["config"]["max_tokens"] = 1000
+    second["needs"] = ["short"]
+    execution_id = await worker.start(workflow(first, short, second), budget={"tokens": 2500, "mode": mode})
+    await worker.until(execution_id, lambda payload: payload["node_results"]["long"]["usage"]["output_tokens"] == 900)
+    release.set()
+    # 1000 each are less than 2500, whatever the first has shown of its own.
+    await model.until(lambda: model.count("after.") == 1)
+    long.set()
+    payload = await worker.rest(execution_id)
+    kinds = {step["kind"] for step in payload["processing_steps"]}
+    assert (payload["status"], kinds & {"warning", "waiting"}) == ("completed", set())
 
 
 async def test_account_that_crashes_is_asked_again(opened: Open, model: FakeModel) -> None:
