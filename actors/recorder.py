@@ -36,8 +36,6 @@ LAG_SECONDS = 0.05
 STARTS = (StartNode, DecideEdges, ExpandItems)
 """Effects that wait, where anything does, for the record of what led to them."""
 
-_ONLY_SHOWN = frozenset({NodeProgressed, NodeHeld, NodeBegan})
-"""Messages that are not recorded: nothing that is kept follows from them."""
 _OPENINGS = (Recovered, TakenUp, ResumeRequested)
 """Messages that may open an epoch."""
 _ANSWERED = (SignalReceived, CancelRequested, PauseRequested, ResumeRequested, BudgetSet)
@@ -85,7 +83,7 @@ class Recorder:
     def record(self, message: RunMessage) -> int:
         """Have a message recorded; return the record that what starts next has to wait for, or 0."""
         journal, gauge, run = self._journal, self._gauge, self._run
-        if journal is None or gauge is None or type(message) in _ONLY_SHOWN:
+        if journal is None or gauge is None or self._is_only_shown(message):
             return 0
         if run.durability == Durability.EXIT and not _is_command(message):
             return 0
@@ -106,6 +104,22 @@ class Recorder:
             self._asked = seq
         journal.tell(AppendRecord(run.execution_id, seq, message, gauge, self._ref if notify else None))
         return seq if wait else 0
+
+    def _is_only_shown(self, message: RunMessage) -> bool:
+        """Whether nothing that is kept follows from a message.
+
+        That a call waits for a limit and has not been made is worth a record, so that it is not charged after a kill.
+        In `sync` the record that it is made after all would have to be on disk first: there it counts as made.
+        """
+        match message:
+            case NodeProgressed():
+                return True
+            case NodeHeld():
+                return message.again or self._run.durability != Durability.ASYNC
+            case NodeBegan():
+                return self._run.durability != Durability.ASYNC
+            case _:
+                return False
 
     @property
     def is_veiled(self) -> bool:

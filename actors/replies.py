@@ -78,6 +78,7 @@ def held(call: Call, now: float, at: float) -> NodeHeld | None:
     standing = passage.standing() if passage is not None else None
     if passage is None or standing is None or standing == passage.told:
         return None
+    again = passage.told is not None
     passage.told = standing
     task = call.task
     until = None if standing.until is None else at + max(0.0, standing.until - now)
@@ -91,6 +92,8 @@ def held(call: Call, now: float, at: float) -> NodeHeld | None:
         why=standing.why,
         until=until,
         at=at,
+        begun=not call.is_unbegun,
+        again=again,
     )
 
 

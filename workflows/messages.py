@@ -130,7 +130,7 @@ class NodeProgressed:
 
 @dataclass(frozen=True, slots=True)
 class NodeHeld:
-    """Node runner: an attempt waits for a limit, and has done nothing since. Shown, never recorded."""
+    """Node runner: an attempt waits for a limit, and has done nothing since."""
 
     node_id: str
     item: int | None
@@ -144,6 +144,10 @@ class NodeHeld:
     until: float | None
     """An estimate; None: nobody knows."""
     at: float
+    begun: bool = False
+    """Whether it has called somebody already."""
+    again: bool = False
+    """Whether it waited before, for something else or until another time: that is shown, not recorded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ from offbook.workflows.messages import (
 )
 from offbook.workflows.plan import PlanNode
 from offbook.workflows.run_state import REVISIONS_PER_EPOCH, FailurePoint, Receipt, RunState
-from offbook.workflows.states import ExecutionStatus, NodeStatus, StepKind
+from offbook.workflows.states import Durability, ExecutionStatus, NodeStatus, StepKind
 from offbook.workflows.values import NO_USAGE, JsonValue, NodeError, Usage
 from offbook.workflows.work import Checked, Parked, Work
 
@@ -623,11 +623,22 @@ class Run(RunState):
         for node in self.plan.nodes:
             for item, each in self.each_of(node.index):
                 if each.in_flight and each.status is NodeStatus.RUNNING and (item is None) is (node.foreach is None):
-                    self.lost_calls = self.lost_calls or {}
-                    self.lost_calls.setdefault((node.index, item), []).append((each.attempt, epoch))
+                    if self._is_unbegun(node.index, item):
+                        each.started_at = None
+                    else:
+                        self.lost_calls = self.lost_calls or {}
+                        self.lost_calls.setdefault((node.index, item), []).append((each.attempt, epoch))
                 each.in_flight = False
         self._in_flight = 0
         self._held = None
+
+    def _is_unbegun(self, index: int, item: int | None) -> bool:
+        """Whether an attempt in flight waits for a limit, and has called nobody.
+
+        In `sync` it may have begun unheard: nothing that was called may be forgotten there.
+        """
+        held = self._held.get((index, item)) if self._held else None
+        return held is not None and not held.begun and self.durability != Durability.SYNC
 
     def _withdraw(self, effects: list[Effect]) -> None:
         """Nothing new starts: what is in flight and only waits for its turn ends now; the rest finishes."""

@@ -312,6 +312,23 @@ def test_retry_after_is_bounded_and_ends(desk: Set) -> None:
     assert waiting.output() == "waiting"
 
 
+def test_call_that_waits_for_something_else_than_before_says_so_and_that_it_waited_already(desk: Set) -> None:
+    set_up = desk({"provider": {"openai": {"concurrency": 1, "each_key": True}}})
+    set_up.play("first", args={"key": "k"})
+    second = set_up.play("second", args={"key": "k"})
+    assert not second.next(NodeHeld).again
+    runner = set_up.stage.runner
+
+    def look_again() -> None:
+        runner.limits.hold("openai", "k", NodeFailure.of("rate_limit", "", retry_after=30.0).error)
+        for call in [call for calls in runner._calls.values() for call in calls]:
+            runner.mark_dirty(call)
+
+    set_up.stage.on_loop(look_again)
+    held = second.next(NodeHeld)
+    assert (held.why, held.again, held.begun) == ("retry_after", True, False)
+
+
 def test_call_whose_key_is_held_while_it_waits_for_the_provider_does_not_go(desk: Set) -> None:
     set_up = desk({"provider": {"openai": {"concurrency": 2}}})
     set_up.play("first")
@@ -325,7 +342,8 @@ def test_call_whose_key_is_held_while_it_waits_for_the_provider_does_not_go(desk
     )
     set_up.open("first")
     assert set_up.inside == ["second"]
-    assert third.next(NodeHeld).why == "retry_after"
+    held = third.next(NodeHeld)
+    assert (held.why, held.begun) == ("retry_after", False)
     set_up.play("fourth")
     assert set_up.inside == ["second", "fourth"]
 

@@ -13,7 +13,7 @@ from offbook.actors.recorder import LAG_RECORDS, LAG_SECONDS, Recorder
 from offbook.actors.surroundings import Surroundings
 from offbook.persistence.group_journal import JournalGauge
 from offbook.workflows.effects import Effect, StartNode
-from offbook.workflows.messages import CancelRequested, NodeFinished, Recovered, SignalReceived
+from offbook.workflows.messages import CancelRequested, NodeBegan, NodeFinished, NodeHeld, Recovered, SignalReceived
 from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import NO_USAGE
 from tests.workflows.driver import Drive, workflow
@@ -149,6 +149,21 @@ async def test_command_that_is_repeated_after_a_crash_is_not_answered_before_the
     recorder.record(Recovered(2, 1001.0))
     recorder.confirm(RecordConfirmed(2, recorded=True))
     assert answer.get(timeout=0) == "yes"
+
+
+# Calls that wait for a limit
+
+
+@pytest.mark.parametrize(("durability", "records"), [("async", [1, 2]), ("sync", []), ("exit", [])])
+def test_call_that_waits_is_recorded_where_it_is_not_taken_for_made_in_any_case(
+    durability: str, records: list[int]
+) -> None:
+    desk = Desk(durability)
+    limit = ("a", None, 1, 1, "provider", "openai", "concurrency")
+    assert desk.recorder.record(NodeHeld(*limit, None, 1000.0)) == 0
+    assert desk.recorder.record(NodeHeld(*limit, 1009.0, 1001.0, again=True)) == 0
+    assert desk.recorder.record(NodeBegan("a", None, 1, 1, 1002.0)) == 0
+    assert desk.records() == records
 
 
 # What a status says

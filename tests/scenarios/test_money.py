@@ -299,6 +299,32 @@ async def test_sigkill_between_answer_and_settlement_charges_no_attempt_twice_an
     assert payload["usage"] == {"input_tokens": 42, "output_tokens": 18, "estimated": True}
 
 
+async def test_call_that_waited_for_a_limit_at_a_sigkill_is_not_charged(
+    serve: Serve, model: FakeModel, tmp_path: Path
+) -> None:
+    limits = tmp_path / "limits.toml"
+    limits.write_text("[provider.fake]\nconcurrency = 1\n")
+    model.reply = lambda asked: Reply(hangs=asked.prompt.startswith("chapter") and len(model.asked) == 1)
+    first = await serve("--limits", str(limits))
+    chapter = bounded(llm("chapter", "chapter {{ index }}.", model="fake/writer"))
+    body = {"workflow": workflow(foreach("chapters", chapter, count=6, concurrency=6)), "user": ADA}
+    execution_id = (await first.call("POST", "/executions", body))["execution_id"]
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            found = await first.call("GET", f"/executions/{execution_id}/nodes/chapters")
+            waiting = [each for each in found["item_results"] if each["waiting"]]
+            journal = (await first.call("GET", f"/status/{execution_id}"))["journal"]
+            if len(waiting) == 5 and not journal["lag_ms"]:
+                break
+    assert await first.end(signal.SIGKILL) == -signal.SIGKILL
+    second = await serve("--limits", str(limits))
+    payload = await second.until_status(execution_id, "completed")
+    # Seven calls, the first of them lost.
+    assert len(model.asked) == 7
+    assert payload["receipt"]["repeated_calls"] == 1
+    assert payload["usage"] == {"input_tokens": 7 * 7, "output_tokens": 7 * 3, "estimated": True}
+
+
 # Stop during a call
 
 

@@ -20,7 +20,7 @@ from tests.scenarios.documents import book, llm, workflow
 from tests.scenarios.fake_model import Asked, FakeModel, Reply
 from tests.scenarios.worker import ADA, PATIENCE
 
-Serve = Callable[[], Awaitable["Server"]]
+Serve = Callable[..., Awaitable["Server"]]
 
 
 class Server:
@@ -59,10 +59,10 @@ async def serve(tmp_path: Path, model: FakeModel) -> AsyncIterator[Serve]:
     """Start servers over one data folder, one after the other; what still runs at the end is killed."""
     started: list[Server] = []
 
-    async def start() -> Server:
+    async def start(*options: str) -> Server:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "offbook.cli", "serve", "--port", "0", "--data-dir", "data"),
-            *("--drain-grace", "0.1"),
+            *("--drain-grace", "0.1", *options),
             cwd=tmp_path,
             env=environment(OFFBOOK_PROVIDERS=json.dumps(model.providers)),
             stdout=asyncio.subprocess.PIPE,

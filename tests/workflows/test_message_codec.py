@@ -71,6 +71,10 @@ MESSAGES: dict[type[Any], some.SearchStrategy[Any]] = {
         some.booleans(),
     ),
     NodeReused: some.builds(NodeReused, *ATTEMPT, TIME),
+    NodeHeld: some.builds(
+        NodeHeld, *ATTEMPT, TEXT, TEXT, TEXT, some.none() | TIME, TIME, some.booleans(), some.booleans()
+    ),
+    NodeBegan: some.builds(NodeBegan, *ATTEMPT, TIME),
     NodeParked: some.builds(
         NodeParked,
         *ATTEMPT,
@@ -108,7 +112,7 @@ MESSAGES: dict[type[Any], some.SearchStrategy[Any]] = {
 
 
 def test_every_message_that_is_recorded_is_tried_here() -> None:
-    assert set(MESSAGES) == set(get_args(RunMessage)) - {NodeProgressed, NodeHeld, NodeBegan}
+    assert set(MESSAGES) == set(get_args(RunMessage)) - {NodeProgressed}
 
 
 @pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)

@@ -17,20 +17,27 @@ from offbook.workflows.messages import (
     PauseRequested,
     Recovered,
     ResumeRequested,
+    TakenUp,
 )
 from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.status import StatusContext, status_payload
-from offbook.workflows.values import JsonObject, NodeError
+from offbook.workflows.values import JsonObject, NodeError, Usage
 from tests.workflows.driver import Drive, workflow
 
 
-def hold(drive: Drive, node_id: str, item: int | None = None, until: float | None = None, **more: str) -> None:
-    what = {"kind": "provider", "name": "openai", "why": "concurrency", **more}
-    drive.apply(
-        NodeHeld(
-            node_id, item, drive.attempt(node_id, item), drive.run.epoch, until=until, at=drive.pass_time(1), **what
-        )
-    )
+def hold(
+    drive: Drive,
+    node_id: str,
+    item: int | None = None,
+    until: float | None = None,
+    kind: str = "provider",
+    name: str = "openai",
+    why: str = "concurrency",
+    *,
+    begun: bool = False,
+) -> None:
+    attempt = (node_id, item, drive.attempt(node_id, item), drive.run.epoch)
+    drive.apply(NodeHeld(*attempt, kind, name, why, until, drive.pass_time(1), begun))
 
 
 def begin(drive: Drive, node_id: str, item: int | None = None) -> None:
@@ -203,3 +210,32 @@ def test_checkpoint_knows_nothing_of_limits_but_whose_wait_it_is() -> None:
     drive.apply(NodeFailed("b", None, 1, 1, error, drive.now))
     assert "concurrency" not in str(save_of(drive.run).state)
     assert "openai" in str(save_of(drive.run).state)
+
+
+def test_call_that_waited_for_a_limit_when_it_was_lost_was_never_made() -> None:
+    drive = Drive(workflow({"id": "a"}, {"id": "b"}, {"id": "c"}))
+    hold(drive, "a")
+    hold(drive, "b")
+    begin(drive, "b")
+    # It has called somebody before, and waits to do so again.
+    hold(drive, "c", begun=True)
+    drive.apply(TakenUp(2, drive.now))
+    drive.apply(Recovered(2, drive.now))
+    for node_id in "abc":
+        drive.finish(node_id, "text", usage=Usage(3, 4))
+    assert {(each.node_id, each.epoch) for each in drive.run.unsettled or ()} == {
+        *(("a", 2), ("b", 2), ("c", 2)),
+        *(("b", 1), ("c", 1)),
+    }
+    assert drive.run.receipt is not None
+    assert drive.run.receipt.repeated_calls == 2
+
+
+def test_in_sync_a_call_that_waited_counts_as_made() -> None:
+    drive = Drive(workflow({"id": "a"}))
+    drive.run.durability = "sync"
+    hold(drive, "a")
+    drive.apply(TakenUp(2, drive.now))
+    drive.apply(Recovered(2, drive.now))
+    drive.finish("a", "text", usage=Usage(3, 4))
+    assert {each.epoch for each in drive.run.unsettled or ()} == {1, 2}
