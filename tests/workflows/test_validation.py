@@ -237,9 +237,10 @@ def test_long_document_is_checked_in_well_under_a_second() -> None:
         }
         for i in range(200)
     ]
-    started = time.perf_counter()
+    # Of this thread: others may have the processor too.
+    started = time.thread_time()
     assert problems(*nodes, inputs={"go": {"type": "text"}}) == []
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 @pytest.mark.parametrize("junk", [None, 5, "x", [], {}, [[]], {"a": 1}, True, [None], {"": {}}, ["a", {"node": []}]])
