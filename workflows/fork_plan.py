@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from offbook.workflows.changes import changes_between
-from offbook.workflows.effective import Effective, definition_of, effective_of
+from offbook.workflows.effective import Effective, Hashes, definition_of, effective_of
 from offbook.workflows.errors import OffbookError
 from offbook.workflows.estimates import estimate_of, total_json
 from offbook.workflows.expressions import edge_decisions, item_list
-from offbook.workflows.forking import Edition
+from offbook.workflows.forking import Edition, handed_on
 from offbook.workflows.plan import PlanNode
 from offbook.workflows.resume_plan import Planned, keeps_json
-from offbook.workflows.reuse import Kept
+from offbook.workflows.reuse import CHANGED, EDITED, Kept
 from offbook.workflows.run_state import Receipt, RunState
 from offbook.workflows.scope import Scope
 from offbook.workflows.states import NodeStatus
@@ -102,6 +102,8 @@ class _Foresight:
         self._types = types
         self._plan = edition.plan
         self._outputs = _Outputs()
+        self._handed_on = handed_on(parent, self._plan)
+        self._hashes: Hashes = {}
         self._live: list[bool | None] = [True] * len(self._plan.nodes)
         """Whether a node lets what follows it run; None: that is not known."""
         self._content = 0
@@ -202,9 +204,12 @@ class _Foresight:
             return True, edits[place]
         why, may = self._why(node, item, scope)
         if why is None:
-            kept = Kept("", self._parent.spent(node.id, item), self._seconds[place])
+            kept = self._handed_on.get(place)
+            if kept is None:
+                usage, output = self._parent.spent(node.id, item), self._parent.output(node.id, item)
+                kept = Kept("", usage, self._seconds[place], output)
             self.found.keeps.keep(kept, item=item is not None)
-            return True, self._parent.output(node.id, item)
+            return True, kept.output
         (self._may_run if may else self._run)(node, item, why)
         return False, None
 
@@ -212,7 +217,7 @@ class _Foresight:
         """Say why a place runs, None if it is kept; and whether that is only possible."""
         missing = self._why_missing(node, item)
         if missing is not None:
-            return missing, False
+            return self._why_not_handed_on(node, item, scope, missing)
         before = self._before(node, item)
         if isinstance(before, str):
             return before, False
@@ -231,6 +236,25 @@ class _Foresight:
             return f"depends on {undecided}, which is not known yet", True
         except OffbookError as refused:
             return f"its config cannot be evaluated: {refused}", False
+
+    def _why_not_handed_on(
+        self, node: PlanNode, item: int | None, scope: Scope, missing: str
+    ) -> tuple[str | None, bool]:
+        """Say why a place runs at which the parent has no output, unless it could have kept one."""
+        kept = self._handed_on.get((node.id, item))
+        if kept is None or kept.fingerprint == CHANGED:
+            return missing, False
+        if kept.fingerprint == EDITED:
+            return None, False
+        info = self._types.get(node.body.type)
+        assert info is not None
+        try:
+            holds = effective_of(scope, info).fingerprint(self._hashes) == kept.fingerprint
+        except Undecided as undecided:
+            return f"depends on {undecided}, which is not known yet", True
+        except (OffbookError, TypeError):
+            holds = False
+        return (None if holds else missing), False
 
     def _why_missing(self, node: PlanNode, item: int | None) -> str | None:
         """Say why the parent has no output at a place; None if it has one."""

@@ -105,6 +105,9 @@ def seed(parent: RunState, edition: Edition, types: NodeTypes) -> Iterator[Reuse
         if place[0] in edition.plan.index and place not in edition.edits:
             places[place] = _kept(parent, edition.plan, place, seconds[place], types, hashes)
             yield None
+    places.update(
+        (place, kept) for place, kept in handed_on(parent, edition.plan).items() if place not in edition.edits
+    )
     for place, value in edition.edits.items():
         places[place] = Kept(EDITED, output=value)
     yield Reuse(parent.execution_id, places)
@@ -116,6 +119,25 @@ def finished_places(run: RunState) -> Iterator[Place]:
         for item, each in run.each_of(node.index):
             if each.status is NodeStatus.COMPLETED and (node.foreach is None or item is not None):
                 yield node.id, item
+
+
+def handed_on(parent: RunState, plan: Plan) -> dict[Place, Kept]:
+    """Return what a parent that is a fork itself could keep, and has not come to: its own forks may keep it."""
+    if parent.reuse is None:
+        return {}
+    finished = set(finished_places(parent))
+    found: dict[Place, Kept] = {}
+    for place, kept in parent.reuse.places.items():
+        node_id, item = place
+        if place in finished or node_id not in plan.index:
+            continue
+        node = plan.node(node_id)
+        if (item is None) is (node.foreach is None):
+            same = kept.fingerprint != EDITED or definition_of(parent.plan, parent.plan.node(node_id)) == (
+                definition_of(plan, node)
+            )
+            found[place] = kept if same else Kept(CHANGED, kept.usage, kept.seconds)
+    return found
 
 
 def _kept(parent: RunState, plan: Plan, place: Place, seconds: float, types: NodeTypes, hashes: Hashes) -> Kept:

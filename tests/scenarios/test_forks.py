@@ -238,6 +238,79 @@ async def test_fork_of_a_failed_execution_has_the_chapter_that_was_written_by_ha
     assert model.counts["chapter 0."] == 1
 
 
+def titled(prompt: str, outline: str = "outline", chapters: int = 3) -> JsonObject:
+    """Chapters that see no more of their outline than that there is one."""
+    chapter = ask("chapter", "chapter {{ index }}, outlined: {{ nodes.outline.output | length > 0 }}")
+    return workflow(
+        ask(outline, prompt),
+        foreach("chapters", chapter, needs=[outline], count=chapters),
+        output("book", "{{ nodes.chapters.output | join(' / ') }}", needs=["chapters"]),
+    )
+
+
+@pytest.mark.parametrize("how", ["failed", "cancelled", "after a restart"])
+async def test_fork_of_a_fork_keeps_what_that_had_not_come_to(
+    opened: Open, closed: Close, model: FakeModel, how: str
+) -> None:
+    model.reply = lambda asked: (
+        Reply(status=400, error="no") if asked.prompt == "wrong" else Reply(words=(f"<{asked.prompt}>",))
+    )
+    worker = await opened(providers=model.providers)
+    first = await worker.start(titled("plain"))
+    written = (await completed(worker, first))["result"]
+    if how == "cancelled":
+        model.hold("wrong")
+    stopped = await fork(worker, first, workflow=titled("wrong"), outputs={"chapters[1]": "by hand"})
+    if how == "cancelled":
+        await model.until(lambda: model.count("wrong") == 1)
+        await worker.command(stopped, "cancel")
+    assert (await worker.rest(stopped))["status"] == ("cancelled" if how == "cancelled" else "failed")
+    if how == "after a restart":
+        await closed(worker)
+        worker = await opened(providers=model.providers)
+    plan = (await worker.command(stopped, "fork?plan=true", {"workflow": titled("right")})).body
+    assert [(each["node_id"], each["item"]) for each in plan["runs"]] == [("outline", None)]
+    assert [(each["node_id"], each["item"]) for each in plan["may_run"]] == [
+        *(("chapters", 0), ("chapters", 2)),
+        ("book", None),
+    ]
+    before = len(model.asked)
+    payload = await completed(worker, await fork(worker, stopped, workflow=titled("right")))
+    assert [each.prompt for each in model.asked[before:]] == ["right"]
+    parts = written.split(" / ")
+    assert payload["result"] == " / ".join([parts[0], "by hand", parts[2]])
+    assert (payload["receipt"]["kept_items"], payload["receipt"]["saved"]["calls"]) == (3, 2)
+
+
+async def test_chapters_that_were_left_out_for_a_while_are_not_written_again(
+    writer: Worker, model: FakeModel
+) -> None:
+    first = await writer.start(titled("plain", chapters=4))
+    written = (await completed(writer, first))["result"]
+    shorter = await fork(writer, first, workflow=titled("plain", chapters=2))
+    await completed(writer, shorter)
+    plan = (await writer.command(shorter, "fork?plan=true", {"workflow": titled("plain", chapters=4)})).body
+    assert (plan["estimated"]["calls"], plan["keeps"]["items"]) == (0, 4)
+    longer = await completed(writer, await fork(writer, shorter, workflow=titled("plain", chapters=4)))
+    assert (longer["result"], len(model.asked)) == (written, 5)
+
+
+async def test_hand_written_output_does_not_outlive_a_change_of_its_node(writer: Worker, model: FakeModel) -> None:
+    first = await writer.start(titled("plain"))
+    await completed(writer, first)
+    model.hold("other")
+    stopped = await fork(writer, first, workflow=titled("other"), outputs={"chapters[1]": "by hand"})
+    await model.until(lambda: model.count("other") == 1)
+    await writer.command(stopped, "cancel")
+    await writer.rest(stopped)
+    changed = titled("right")
+    changed["nodes"][1]["config"]["do"]["config"]["prompt"] = "another chapter {{ index }}"
+    plan = (await writer.command(stopped, "fork?plan=true", {"workflow": changed})).body
+    assert plan["estimated"]["calls"] == 4
+    payload = await completed(writer, await fork(writer, stopped, workflow=changed))
+    assert payload["result"] == " / ".join(f"<another chapter {number}>" for number in range(3))
+
+
 async def test_guidance_of_a_fork_reaches_what_it_changes(writer: Worker, model: FakeModel) -> None:
     execution_id = await writer.start(novel(), {"premise": "the sea"})
     await completed(writer, execution_id)
