@@ -32,3 +32,11 @@ class TextRefused(Exception):
 def refuse(code: str, message: str, line: int | None, hint: str = "") -> TextRefused:
     """Build the error for one problem with the text."""
     return TextRefused(Problem(code, message, line=line, hint=hint))
+
+
+def whole_number(text: str, line: int) -> int:
+    """Read a whole number; TextRefused if it has more digits than Python reads."""
+    try:
+        return int(text)
+    except ValueError:
+        raise refuse("bad-value", "a number has too many digits", line) from None

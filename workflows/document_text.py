@@ -98,6 +98,10 @@ class _Builder:
                 self._anchors[event.anchor] = (event.value, 1)
             self._put(event.value)
         elif event.kind == "alias":
+            if isinstance(frame, _Mapping) and frame.key == "<<":
+                raise refuse(
+                    "bad-key", "`<<` merges nothing", event.line, "YAML 1.2 has no merge: write the fields out"
+                )
             self._put(self._aliased(event))
         else:
             if len(self._stack) >= MAX_DEPTH:
@@ -107,16 +111,16 @@ class _Builder:
             self._starts.append(self._count)
 
     def _take_key(self, frame: _Mapping, event: Event) -> None:
-        key = event.value if event.kind == "value" else None
-        if event.kind == "alias":
-            key = self._aliased(event)
-        elif event.kind != "value":
+        key = self._aliased(event) if event.kind == "alias" else event.value
+        if event.kind in ("list", "mapping") or isinstance(key, list | dict):
             raise refuse(
                 "bad-key",
                 "a list or mapping is used as a key",
                 event.line,
                 'put a value that begins with `{{` in quotes: "{{ ... }}"',
             )
+        if event.kind == "value" and event.anchor:
+            self._anchors[event.anchor] = (key, 1)
         if key is None or isinstance(key, bool):
             key = {None: "null", True: "true", False: "false"}[key]
         frame.key = str(key)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from json import JSONDecodeError, JSONDecoder
 
-from offbook.workflows.document_events import Event, refuse
+from offbook.workflows.document_events import Event, refuse, whole_number
 from offbook.workflows.values import JsonValue
 
 _JSON_TOKEN = re.compile(
@@ -52,7 +52,7 @@ def json_events(text: str) -> Iterator[Event]:
             begin = line
             line += text.count("\n", token.end(), position)
         elif number:
-            begin, value = line, float(number) if set(number) & set(".eE") else _integer(number, line)
+            begin, value = line, float(number) if set(number) & set(".eE") else whole_number(number, line)
         elif word:
             begin, value = line, _JSON_WORDS[word]
         if not sign:
@@ -78,13 +78,6 @@ def json_events(text: str) -> Iterator[Event]:
 
 def _after(open_ends: list[str]) -> str:
     return "comma or end" if open_ends else "end"
-
-
-def _integer(text: str, line: int) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise refuse("bad-value", "a number has too many digits", line) from None
 
 
 def _unexpected(found: str, expected: str) -> str:

@@ -173,6 +173,9 @@ def _words(
         return "out-of-range", f"{subject} must not be empty", ""
     if kind == "string_too_long":
         return "out-of-range", f"{subject} must be at most {context['max_length']} characters long", ""
+    if kind == "string_pattern_mismatch":
+        wanted = "small letters, digits and _, beginning with a letter, at most 64"
+        return "bad-value", f"{subject} must be {wanted}, got {brief(error['input'])}", ""
     if kind in ("value_error", "assertion_error"):
         return "bad-value", str(context.get("error", error["msg"])), ""
     message = error["msg"].replace("Input should", f"{subject} must")

@@ -45,11 +45,11 @@ def _check_shape(document: JsonObject, view: DocumentView, report: Report) -> No
     ids = {node.index: node.id for node in view.nodes}
     for problem in shape_problems(Workflow, document):
         last = problem.location[-1] if problem.location else ""
+        index = problem.location[1] if problem.location[:1] == ("nodes",) and len(problem.location) > 1 else None
+        node_id = ids.get(index) if isinstance(index, int) else None
         # The checks of the graph and of conditions say these better.
-        if problem.kind == "string_pattern_mismatch" and last == "id":
+        if problem.kind == "string_pattern_mismatch" and last == "id" and node_id is not None:
             continue
         if last == "when":
             continue
-        index = problem.location[1] if problem.location[:1] == ("nodes",) and len(problem.location) > 1 else None
-        node_id = ids.get(index) if isinstance(index, int) else None
         report.add(problem.code, problem.message, problem.path, node_id=node_id, hint=problem.hint)

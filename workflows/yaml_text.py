@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from offbook.workflows.document_events import Event, TextRefused, refuse
+from offbook.workflows.document_events import Event, TextRefused, refuse, whole_number
 from offbook.workflows.errors import Problem
 from offbook.workflows.values import JsonValue
 
@@ -16,13 +16,19 @@ _LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 _YAML_NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _YAML_TRUE = frozenset({"true", "True", "TRUE"})
 _YAML_FALSE = frozenset({"false", "False", "FALSE"})
-_INTEGER = re.compile(r"[-+]?\d+")
+_INTEGER = re.compile(r"[-+]?[0-9]+")
 _OTHER_BASE = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_FORBIDDEN = yaml.reader.Reader.NON_PRINTABLE
 
 
 def yaml_events(text: str) -> Iterator[Event]:
     """Yield the pieces of one YAML document; TextRefused where it cannot be read."""
+    forbidden = _FORBIDDEN.search(text)
+    if forbidden is not None:
+        line = len(_LINE_END.findall(text, 0, forbidden.start())) + 1
+        raise refuse("yaml-syntax", f"the text is no YAML: it has the character {forbidden[0]!a} in it", line)
     documents = 0
     try:
         for event in yaml.parse(text, Loader=_LOADER):
@@ -30,7 +36,7 @@ def yaml_events(text: str) -> Iterator[Event]:
             line = event.start_mark.line + 1
             if isinstance(event, yaml.ScalarEvent):
                 plain = event.style is None or event.style == ""
-                value = _resolve(event.value) if plain and not _is_text_tag(event.tag) else event.value
+                value = _resolve(event.value, line) if plain and not _is_text_tag(event.tag) else event.value
                 yield Event("value", line, value, event.anchor, block=event.style == "|")
             elif isinstance(event, yaml.SequenceStartEvent):
                 yield Event("list", line, anchor=event.anchor)
@@ -50,15 +56,13 @@ def yaml_events(text: str) -> Iterator[Event]:
         if "nesting depth" in str(error):
             raise refuse("too-deep", "the document is nested deeper than YAML may be", _line_of(error)) from None
         raise TextRefused(_yaml_problem(error, text)) from None
-    except ValueError as error:
-        raise refuse("yaml-syntax", f"the text cannot be read: {error}", None) from None
 
 
 def _is_text_tag(tag: str | None) -> bool:
     return tag in ("tag:yaml.org,2002:str", "!")
 
 
-def _resolve(text: str) -> JsonValue:
+def _resolve(text: str, line: int) -> JsonValue:
     """Read a plain scalar as YAML 1.2 does."""
     if text in _YAML_NULL:
         return None
@@ -68,7 +72,7 @@ def _resolve(text: str) -> JsonValue:
         return False
     if text[0] in "0123456789-+.":
         if _INTEGER.fullmatch(text):
-            return int(text)
+            return whole_number(text, line)
         if _OTHER_BASE.fullmatch(text):
             return int(text, 0)
         if _FLOAT.fullmatch(text):
@@ -82,10 +86,18 @@ def _line_of(error: yaml.YAMLError) -> int | None:
 
 
 def _yaml_problem(error: yaml.YAMLError, text: str) -> Problem:
+    lines = _LINE_END.split(text.rstrip())
     line = _line_of(error)
     reason = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    begun = getattr(error, "context_mark", None)
+    written = ""
+    if line is not None:
+        # Of a text that ends too early the reader says the line after its last.
+        line = min(line, len(lines))
+        written = lines[line - 1]
+        if begun is not None and begun.line + 1 < line:
+            reason += f", {getattr(error, 'context', '')} that begins in line {begun.line + 1}"
     hint = ""
-    written = text.splitlines()[line - 1] if line is not None and line <= text.count("\n") + 1 else ""
     if "\t" in written[: len(written) - len(written.lstrip())]:
         hint = "indent with spaces: YAML allows no tabs there"
     elif "{{" in written or "{%" in written:

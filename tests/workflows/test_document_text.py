@@ -36,6 +36,7 @@ def refusal(text: str) -> Problem:
         ("~", None),
         ("", None),
         ("12", 12),
+        ("1\u0663", "1\u0663"),
         ("-7", -7),
         ("007", 7),
         ("0x1f", 31),
@@ -100,6 +101,14 @@ def test_anchor_can_be_used_again() -> None:
     assert read(text) == {"base": {"a": 1}, "one": {"a": 1}, "two": [{"a": 1}, {"a": 1}]}
 
 
+def test_key_may_have_an_anchor() -> None:
+    assert read("&name first: 1\nsecond: *name\nthird: {*name : 2}") == {
+        "first": 1,
+        "second": "first",
+        "third": {"first": 2},
+    }
+
+
 @pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3\n", '{"a": 1,\n"b": 2,\n"a": 3}'])
 def test_duplicate_key_is_a_problem_with_both_lines(text: str) -> None:
     value, problems = read_text(text, SourceLines())
@@ -118,7 +127,15 @@ def test_duplicate_key_is_a_problem_with_both_lines(text: str) -> None:
         ("a: *nowhere", "unknown-anchor", 1, "nowhere"),
         ("a: 1\nb: {{ inputs.x }}", "bad-key", 2, "in quotes"),
         ("a: %x", "yaml-syntax", 1, ""),
-        ("a: \x00", "yaml-syntax", None, "control"),
+        ("a: 1\nb: \x00", "yaml-syntax", 2, r"'\x00'"),
+        ("a: 1\nb: \ud800", "yaml-syntax", 2, r"'\ud800'"),
+        ("a: " + "9" * 5000, "bad-value", 1, "digits"),
+        ("a: [", "yaml-syntax", 1, "expected"),
+        ("a: [\n\n", "yaml-syntax", 1, "expected"),
+        ("a: 1\nb: 'x\nc: 3\n", "yaml-syntax", 3, "begins in line 2"),
+        ("a: 1\u2028b: [", "yaml-syntax", 2, "expected"),
+        ("a: &a {b: 1}\nc:\n  <<: *a\n", "bad-key", 3, "no merge"),
+        ("a: &a [b]\n*a : c\n", "bad-key", 2, "as a key"),
         ('{"a": 1\n "b": 2}', "json-syntax", 2, "expected `,`"),
         ('{"a": 1,\n "b": ]}', "json-syntax", 2, "expected a value"),
         ('{"a": [1, 2}', "json-syntax", 1, "expected"),

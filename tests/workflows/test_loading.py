@@ -134,7 +134,7 @@ def test_duplicate_keys_come_with_all_other_problems() -> None:
 
 def test_syntax_error_is_the_only_problem() -> None:
     (problem,) = refuse("name: x\nnodes: [")
-    assert (problem.code, problem.line) == ("yaml-syntax", 3)
+    assert (problem.code, problem.line) == ("yaml-syntax", 2)
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,7 @@ def test_node_after_a_cycle_is_unreachable() -> None:
         (({"id": "Node-1"},), "bad-id", "nodes[0].id", "write `node_1`"),
         (({"id": "1st step"},), "bad-id", "nodes[0].id", "write `node_1st_step`"),
         (({"id": "a" * 65},), "bad-id", "nodes[0].id", f"write `{'a' * 60}`"),
+        (({"id": ""},), "bad-value", "nodes[0].id", "`id` must be small letters"),
         (({"id": "a\n"},), "bad-id", "nodes[0].id", "write `a`"),
         (({"id": "a", "type": "lllm"},), "unknown-type", "nodes[0].type", "did you mean `llm`?"),
         (({"id": "a", "type": "quantum"},), "unknown-type", "nodes[0].type", "`foreach`"),
@@ -243,7 +244,9 @@ def test_long_document_is_checked_in_well_under_a_second() -> None:
     assert time.thread_time() - started < 0.5
 
 
-@pytest.mark.parametrize("junk", [None, 5, "x", [], {}, [[]], {"a": 1}, True, [None], {"": {}}, ["a", {"node": []}]])
+@pytest.mark.parametrize(
+    "junk", [None, 5, "x", "", [], {}, [[]], {"a": 1}, True, [None], {"": {}}, ["a", {"node": []}]]
+)
 @pytest.mark.parametrize(
     "word", ["name", "inputs", "nodes", "id", "type", "config", "needs", "when", "retry", "do", "items"]
 )
@@ -260,6 +263,9 @@ def test_whatever_stands_where_is_a_problem_and_no_crash(word: str, junk: object
         node["config"][word] = junk
     else:
         node[word] = junk
-    for problem in find_problems(document, TYPES):
+    found = find_problems(document, TYPES)
+    for problem in found:
         assert problem.code
         assert problem.message
+    if not found:
+        Workflow.model_validate(document)
