@@ -55,10 +55,10 @@ class ExecutionAnswers(ExecutionEffects):
         if since is not None:
             payload = status_payload(run, self.context(), since)
             return StatusAnswer(orjson.dumps(payload), run.revision)
-        answer = self._answer
-        if answer is None:
+        answer, degraded = self._answer, self._recorder.is_degraded
+        if answer is None or answer.degraded is not degraded:
             body = orjson.dumps(status_payload(run, self.context()))
-            self._answer = answer = StatusAnswer(body, run.revision)
+            self._answer = answer = StatusAnswer(body, run.revision, degraded)
         return answer
 
     def context(self) -> StatusContext:

@@ -35,10 +35,10 @@ class JournalActor(RelayedActor):
     def flush(self) -> float | None:
         was_well = self._group.last_error is None
         delay = self._group.flush()
-        is_well = self._group.last_error is None
-        if was_well and not is_well:
-            logger.error("journal cannot be written, records are kept", why=str(self._group.last_error))
-        elif is_well and not was_well:
+        fault = self._group.last_error
+        if was_well and fault is not None:
+            logger.error("journal cannot be written, records are kept", why=fault.detail)
+        elif fault is None and not was_well:
             logger.info("journal can be written again")
         return delay
 

@@ -511,3 +511,5 @@ class StatusAnswer:
 
     body: bytes
     revision: int
+    degraded: bool = False
+    """Whether it says that the journal is: the journal falls ill and recovers without the execution hearing of it."""

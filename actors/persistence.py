@@ -31,12 +31,10 @@ class PersistenceActor(RelayedActor):
     def flush(self) -> float | None:
         was_well = self._group.last_error is None
         delay = self._group.flush()
-        is_well = self._group.last_error is None
-        if was_well and not is_well:
-            self._log.warning(
-                "database is away, writes are kept", waiting=self._group.pending, why=str(self._group.last_error)
-            )
-        elif is_well and not was_well:
+        away = self._group.last_error
+        if was_well and away is not None:
+            self._log.warning("database is away, writes are kept", waiting=self._group.pending, why=away.detail)
+        elif away is None and not was_well:
             self._log.info("database is back")
         return delay
 

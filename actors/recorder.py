@@ -122,6 +122,12 @@ class Recorder:
                 return False
 
     @property
+    def is_degraded(self) -> bool:
+        """Whether what happens now may not be found again after a kill."""
+        gauge = self._gauge
+        return gauge is not None and (gauge.lost or self._around.journal_fault() is not None)
+
+    @property
     def is_veiled(self) -> bool:
         """Whether nothing may be shown yet: after a crash the epoch would begin again, and count from its start."""
         if not self._veil:
@@ -212,17 +218,17 @@ class Recorder:
 
     def figures(self) -> JsonObject | None:
         """Return state, records and bytes since the last checkpoint, and lag in ms; None without a journal."""
-        gauge, around = self._gauge, self._around
+        gauge = self._gauge
         if gauge is None:
             return None
         # What is in the database is neither behind nor kept, whatever the journal is still at.
         behind = gauge.appended > max(gauge.confirmed, gauge.saved)
         records = self._run.journal_seq - gauge.saved
         return {
-            "state": "degraded" if gauge.lost or around.journal_fault() else "ok",
+            "state": "degraded" if self.is_degraded else "ok",
             "records": records,
             "bytes": gauge.bytes if records else 0,
-            "lag_ms": round(1000 * max(0.0, around.clock() - gauge.since), 3) if behind else 0.0,
+            "lag_ms": round(1000 * max(0.0, self._around.clock() - gauge.since), 3) if behind else 0.0,
         }
 
     def _answer(self, seq: int, *, on_disk: bool) -> None:

@@ -28,7 +28,7 @@ class GroupCommit:
         self._max_batch = max_batch
         self._waiting: list[_Waiting] = []
         self._failures = 0
-        self.last_error: Exception | None = None
+        self.last_error: StorageUnavailable | None = None
         """Why the database could not be written the last time; None while it can."""
 
     @property
@@ -83,7 +83,7 @@ class GroupCommit:
         finally:
             del self._waiting[:told]
 
-    def _keep(self, error: Exception) -> float:
+    def _keep(self, error: StorageUnavailable) -> float:
         self.last_error = error
         given_up = [each for each in self._waiting if each.on_refused is not None]
         self._waiting = [each for each in self._waiting if each.on_refused is None]

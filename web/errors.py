@@ -68,7 +68,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "over-capacity": ProblemKind(429, "The worker has as much to do as it may", 1.0),
     "internal-error": ProblemKind(500, "Offbook made a mistake"),
     "draining": ProblemKind(503, "The worker is shutting down", 10.0),
-    "storage-unavailable": ProblemKind(503, "The database is away", 5.0),
+    "storage-unavailable": ProblemKind(503, "Storage cannot be used now", 5.0),
     "no-master-key": ProblemKind(503, "There is no master key to store keys under"),
     "status-unavailable": ProblemKind(503, "The execution did not answer in time", 1.0),
 }

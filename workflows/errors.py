@@ -172,11 +172,11 @@ class Draining(OffbookError):
 
 
 class StorageUnavailable(OffbookError):
-    """The database cannot be read or written now."""
+    """Database, journal or worker cannot take this now."""
 
     def __init__(self, detail: str) -> None:
         self.detail = detail
-        super().__init__(f"the database cannot be reached: {detail}; nothing was started, try again")
+        super().__init__(f"storage cannot be used now: {detail}; nothing was started, try again")
 
 
 class StatusUnavailable(OffbookError):

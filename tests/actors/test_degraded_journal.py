@@ -82,6 +82,20 @@ async def test_live_executions_go_on_and_say_that_their_journal_is_degraded(stag
     await stage.engine.service.cancel(waiting, caller=OPERATOR)
 
 
+async def test_execution_that_does_nothing_meanwhile_says_how_its_journal_is_too(stage: Stage) -> None:
+    waiting = await stage.engine.start(workflow(approval("yes")), user="ada")
+    async with asyncio.timeout(PATIENCE):
+        while (await stage.engine.status(waiting))["status"] != "waiting":
+            pass
+    assert (await stage.engine.status(waiting))["journal"]["state"] == "ok"
+    await stage.fill()
+    assert (await stage.engine.status(waiting))["journal"]["state"] == "degraded"
+    stage.journal.is_full = False
+    await journal_is(stage.engine, "ok")
+    assert (await stage.engine.status(waiting))["journal"]["state"] == "ok"
+    await stage.engine.service.cancel(waiting, caller=OPERATOR)
+
+
 @pytest.mark.parametrize("durability", ["sync", "async", None])
 async def test_new_executions_that_rely_on_the_journal_are_refused(stage: Stage, durability: str | None) -> None:
     await stage.fill()

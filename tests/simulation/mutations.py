@@ -17,7 +17,7 @@ from offbook.persistence.group_commit import GroupCommit
 from offbook.persistence.group_journal import GroupJournal
 from offbook.persistence.memory_store import MemoryStore
 from offbook.workflows import checkpoint, recovery
-from offbook.workflows.errors import StaleMessage
+from offbook.workflows.errors import StaleMessage, StorageUnavailable
 from offbook.workflows.events import Telling
 from offbook.workflows.messages import NodeFinished
 from offbook.workflows.records import ClaimExecution, SaveState, WriteResult
@@ -164,7 +164,7 @@ def _forget_what_it_cost() -> list[Patch]:
 def _lose_a_kept_write() -> list[Patch]:
     keep = GroupCommit._keep
 
-    def dropping(self: Any, error: Exception) -> float:
+    def dropping(self: Any, error: StorageUnavailable) -> float:
         delay = keep(self, error)
         self._waiting = self._waiting[1:]
         return delay
