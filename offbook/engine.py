@@ -103,7 +103,8 @@ class Engine:
         self._journal = journal
         self._goes_on = goes_on
         self._grace: float | None = None
-        self._is_drained = False
+        self._has_drained = False
+        """Whether what is live has had its time to be stored: the stop after it gives no more."""
         self.failure: str | None = None
         """Why this worker cannot go on; None while it can."""
         self._stack: AsyncExitStack | None = None
@@ -301,16 +302,17 @@ class Engine:
                 drained = await self._supervisor.ask(DrainWorker(grace), block=False)
                 while isinstance(drained, LoopFuture):
                     drained = await drained
-            self._is_drained = True
+            self._has_drained = True
             logger.info("worker drained", checkpointed=drained)
         except TimeoutError:
+            self._has_drained = True
             logger.error("drain took too long: what is not stored goes on from the journal", seconds=DRAIN_SECONDS)
         except ActorDeadError:
             logger.error("supervisor is gone: what is live goes on from the journal at the next start")
 
     async def _stop_supervisor(self) -> None:
         """Checkpoint what is live, then stop the actors."""
-        if self.failure is None and not self._is_drained:
+        if self.failure is None and not self._has_drained:
             await self._drain(0.0)
         await self._supervisor.stop(block=False)
 

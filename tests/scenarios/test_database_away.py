@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+from loguru import logger
+
 from offbook.workflows.records import ExecutionFilter
 from tests.scenarios.conftest import Close, Open
 from tests.scenarios.documents import book
@@ -203,6 +206,28 @@ async def test_resume_of_what_could_not_be_saved_goes_on_from_memory(opened: Ope
     payload = await worker.rest(execution_id)
     assert (payload["status"], payload["epoch"]) == ("completed", 2)
     assert model.counts == {"outline": 1, "chapter 0.": 1, "chapter 1.": 2, "chapter 2.": 1}
+
+
+async def test_worker_that_cannot_store_what_is_live_is_given_that_time_once(
+    opened: Open, closed: Close, model: FakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("offbook.engine.DRAIN_SECONDS", 0.2)
+    store = UnreachableStore()
+    worker = await opened(store=store, providers=model.providers)
+    model.hold("chapter 1.")
+    await worker.start(book())
+    await model.until(lambda: model.count("chapter 1.") == 1)
+    store.go_away()
+    said: list[str] = []
+    sink = logger.add(lambda line: said.append(line.record["message"]), level="ERROR")
+    worker.engine.request_stop(0.0)
+    await worker.engine.drain()
+    await closed(worker)
+    logger.remove(sink)
+    assert [line for line in said if "drain" in line] == [
+        "drain took too long: what is not stored goes on from the journal"
+    ]
+    assert store.refused.is_set()
 
 
 async def test_readiness_says_that_it_is_away_and_health_does_not_care(opened: Open) -> None:
