@@ -145,7 +145,11 @@ async def _serve(
             serve_app(create_app(engine.service, web), host, port) as url,
         ):
             folder = Path(settings.data_dir)
-            ServerFile(url, os.getpid()).write(folder)
+            try:
+                ServerFile(url, os.getpid()).write(folder)
+            except OSError as error:
+                # The worker is what others need; only commands on this machine need its address from a file.
+                logger.warning("server file cannot be written, commands need --server", why=error.strerror)
             try:
                 typer.echo(f"offbook serves {url}")
                 logger.info("server started", url=url, data_dir=str(folder))

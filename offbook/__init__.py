@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from offbook.nodes.providers.settings import ProviderSettings, ProviderSettingsRefused
     from offbook.nodes.registry import DuplicateNodeType, NodeRegistry, PluginRefused
     from offbook.persistence.databases import DatabaseRefused
-    from offbook.persistence.folder import DataFolderTaken
+    from offbook.persistence.folder import DataFolderTaken, DataFolderUnusable
     from offbook.persistence.memory_journal import MemoryJournal
     from offbook.persistence.memory_store import MemoryStore
     from offbook.persistence.migrations import SchemaTooNew
@@ -101,6 +101,7 @@ __all__ = [
     "CommandRefused",
     "ConfigurationRefused",
     "DataFolderTaken",
+    "DataFolderUnusable",
     "DatabaseRefused",
     "Draining",
     "DuplicateCheck",
@@ -195,7 +196,7 @@ _HOMES = {
     "nodes.providers.settings": ("ProviderSettings", "ProviderSettingsRefused"),
     "nodes.registry": ("DuplicateNodeType", "NodeRegistry", "PluginRefused"),
     "persistence.databases": ("DatabaseRefused",),
-    "persistence.folder": ("DataFolderTaken",),
+    "persistence.folder": ("DataFolderTaken", "DataFolderUnusable"),
     "persistence.memory_journal": ("MemoryJournal",),
     "persistence.memory_store": ("MemoryStore",),
     "persistence.migrations": ("SchemaTooNew",),

@@ -36,9 +36,16 @@ from sqlalchemy import (
 from sqlalchemy.exc import DatabaseError
 
 from offbook.persistence.databases import away_as_unavailable, configure_sqlite, database_url, open_writer
-from offbook.persistence.journal_salvage import frames_taken_in, measure_log, quarantine, salvage
+from offbook.persistence.journal_salvage import (
+    begin_mend,
+    end_mend,
+    frames_taken_in,
+    measure_log,
+    refuse_if_away,
+    salvage,
+    swap_mended,
+)
 from offbook.persistence.journal_segments import Change, SegmentIndex, SegmentTorn, pack_segment, unpack_segment
-from offbook.workflows.errors import StorageUnavailable
 from offbook.workflows.records import JournalRecord
 
 VACUUM_EVERY = 256
@@ -92,12 +99,18 @@ class SqlJournal:
 
     @classmethod
     def _in_file(cls, path: Path, worker_id: str) -> Self:
-        kept: list[JournalRecord] = []
+        swap_mended(path)
         _report_broken_log(path)
         fault = _fault_of(path)
         if fault is not None:
-            aside = quarantine(path)
-            kept, position = salvage(aside)
+            kept, position = salvage(path)
+            mended = cls(_open_file(begin_mend(path)), worker_id)
+            try:
+                mended._begin()
+                mended.commit(kept, {})
+            finally:
+                mended.close()
+            aside = end_mend(path)
             logger.error(
                 "journal is corrupt, records after the fault are lost",
                 fault=fault,
@@ -107,9 +120,6 @@ class SqlJournal:
             )
         journal = cls(_open_file(path), worker_id, path)
         journal._begin()
-        if kept:
-            journal.commit(kept, {})
-            journal._take_leftovers(kept)
         return journal
 
     @classmethod
@@ -297,9 +307,7 @@ def _fault_of(path: Path) -> str | None:
     except SegmentTorn as error:
         return f"a segment cannot be read: {error}"
     except DatabaseError as error:
-        text = str(error.orig)
-        if "locked" in text or "readonly" in text or "unable to open" in text:
-            raise StorageUnavailable(f"journal: {text}") from error
-        return text
+        refuse_if_away(error.orig)
+        return str(error.orig)
     finally:
         engine.dispose()

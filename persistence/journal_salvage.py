@@ -1,4 +1,7 @@
-"""Where a journal's file breaks off, and what can still be read of a corrupt one. Writes nothing into it."""
+"""Where a journal's file breaks off, and what can still be read of a corrupt one. Writes nothing into it.
+
+A file that cannot be read because the disk is full, or somebody holds it, is not corrupt: StorageUnavailable.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from offbook.persistence.journal_segments import SegmentTorn, unpack_segment
+from offbook.workflows.errors import StorageUnavailable
 from offbook.workflows.records import JournalRecord
 
 _SIDES = ("-wal", "-shm")
+
+_AWAY = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+"""Errors that say nothing about what is in a file."""
 
 _FRAME_HEADER_BYTES = 24
 _LOG_HEADER_BYTES = 32
@@ -31,7 +51,7 @@ class LogExtent:
 
 def measure_log(path: Path) -> LogExtent | None:
     """Look at the log beside a database, before SQLite drops what it cannot read; None if there is nothing in it."""
-    log = path.with_name(path.name + "-wal")
+    log = _beside(path, "-wal")
     if not log.exists() or log.stat().st_size == 0:
         return None
     size = log.stat().st_size
@@ -61,20 +81,57 @@ def frames_taken_in(path: Path) -> int:
             return max(0, int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]))
         finally:
             connection.close()
-    except sqlite3.DatabaseError:
+    except sqlite3.DatabaseError as error:
+        refuse_if_away(error)
         # What is wrong with the file itself is found by those who look at it.
         return 0
 
 
-def quarantine(path: Path) -> Path:
-    """Move a journal's files aside, so that a new one can begin; return where the main file is now."""
-    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    aside = path.with_name(f"{path.name}.corrupt-{stamp}-{time.time_ns() % 1_000_000:06d}")
+def refuse_if_away(error: BaseException | None) -> None:
+    """Raise StorageUnavailable if an error of SQLite's is of the storage, and not of the file."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _AWAY:
+        raise StorageUnavailable(f"journal: {error}") from error
+
+
+def begin_mend(path: Path) -> Path:
+    """Return where to write what is kept of a corrupt journal; what a start that was killed left there is removed."""
+    fresh = _beside(path, ".mending")
     for side in ("", *_SIDES):
-        file = path.with_name(path.name + side)
-        if file.exists():
-            file.replace(aside.with_name(aside.name + side))
+        _beside(fresh, side).unlink(missing_ok=True)
+    return fresh
+
+
+def end_mend(path: Path) -> Path:
+    """Put what was written, and is closed, in the place of the corrupt journal; return where that one is now."""
+    fresh = _beside(path, ".mending")
+    if any(_beside(fresh, side).exists() for side in _SIDES):
+        raise StorageUnavailable("journal: what was kept of a corrupt one cannot be written whole")
+    fresh.replace(_beside(path, ".mended"))
+    aside = swap_mended(path)
+    assert aside is not None
     return aside
+
+
+def swap_mended(path: Path) -> Path | None:
+    """Move a corrupt journal aside and the mended one into its place, if there is one; return where it is now.
+
+    A start that is killed in the middle of this is ended by the next.
+    """
+    mended = _beside(path, ".mended")
+    if not mended.exists():
+        return None
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    aside = _beside(path, f".corrupt-{stamp}-{time.time_ns() % 1_000_000:06d}")
+    for side in (*_SIDES, ""):
+        file = _beside(path, side)
+        if file.exists():
+            file.replace(_beside(aside, side))
+    mended.replace(path)
+    return aside
+
+
+def _beside(path: Path, end: str) -> Path:
+    return path.with_name(path.name + end)
 
 
 def salvage(path: Path) -> tuple[list[JournalRecord], int]:
@@ -100,7 +157,8 @@ def _read(path: Path, order: str, found: dict[int, list[JournalRecord]]) -> int:
             except (SegmentTorn, TypeError):
                 intact = False
             last = position if intact else last
-    except sqlite3.DatabaseError:
+    except sqlite3.DatabaseError as error:
+        refuse_if_away(error)
         # The end of what is readable.
         return last
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from offbook.persistence.folder import DataFolder, DataFolderTaken
+from offbook.persistence.folder import DataFolder, DataFolderTaken, DataFolderUnusable
 
 OWNER = """
 import sys
@@ -101,3 +101,38 @@ def test_worker_id_that_was_begun_and_not_finished_is_no_worker_id(tmp_path: Pat
     folder.open()
     assert len(folder.worker_id) == 32
     folder.close()
+
+
+def test_folder_that_cannot_be_made_or_written_is_told_with_the_reason(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for there in (file, file / "below"):
+        with pytest.raises(DataFolderUnusable, match=f"{there} cannot be used .*--data-dir"):
+            DataFolder(there).open()
+    (tmp_path / "worker_id.new").mkdir()
+    folder = DataFolder(tmp_path)
+    folder.open()
+    with pytest.raises(DataFolderUnusable, match="directory"):
+        _ = folder.worker_id
+    folder.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of file sizes there")
+def test_folder_on_a_disk_that_is_full_can_be_owned(tmp_path: Path) -> None:
+    limited = (
+        "import resource, signal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+    )
+    folder = DataFolder(tmp_path)
+    folder.open()
+    worker_id = folder.worker_id
+    folder.close()
+    process = subprocess.Popen(
+        [sys.executable, "-c", limited + OWNER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    out, _ = process.communicate("")
+    assert (process.returncode, out.strip()) == (0, worker_id)
