@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import referencing
-from jsonschema import SchemaError
-from jsonschema.validators import validator_for
 from pydantic import BaseModel, Field, field_validator
 
 from offbook.nodes.context import NodeContext, NodeFailure, Park
 from offbook.nodes.node_type import NodeConfig, NodeType
 from offbook.workflows.errors import Problem
+from offbook.workflows.signal_forms import MAX_CHECKS, check_value, form_problems
 from offbook.workflows.templates import has_template
 from offbook.workflows.types import Clock
 from offbook.workflows.values import JsonObject, JsonValue, parse_time
@@ -93,26 +91,19 @@ class ApprovalNode(NodeType):
         form = config.get("form")
         if not isinstance(form, dict) or has_template(form):
             return
-        kind = validator_for(form)
-        try:
-            kind.check_schema(form)
-        except SchemaError as refused:
-            where = ".".join(["form", *map(str, refused.path)])
-            yield Problem("bad-form", f"`form` is no JSON Schema: {refused.message}"[:500], path=where)
-            return
+        problems = form_problems(form)
+        yield from problems
         default: JsonValue = config.get("default")
-        if "default" in config and not has_template(default):
-            # An empty registry: a schema must never have us fetch what it refers to.
-            validator = kind(form, registry=referencing.Registry())
-            try:
-                errors = [error.message for error in validator.iter_errors(default)]
-            except referencing.exceptions.Unresolvable as missing:
-                yield Problem("bad-form", f"`form` refers to what is not in it: {missing.ref}", path="form")
-                return
-            for message in errors:
-                yield Problem("bad-default", f"`default` does not fit `form`: {message}"[:500], path="default")
+        if problems or "default" not in config or has_template(default):
+            return
+        for each in check_value(form, default, "default", max_checks=MAX_CHECKS):
+            yield Problem("bad-default", f"`default` does not fit `form`: {each.message}", path=each.path)
 
     async def run(self, ctx: NodeContext, config: ApprovalConfig) -> JsonValue:
+        # One that came of templates: whoever answered would be refused for ever.
+        problems = form_problems(config.form) if config.form is not None else []
+        if problems:
+            raise NodeFailure.of("validation", f"{problems[0].path}: {problems[0].message}", hint=problems[0].hint)
         raise Park(
             "signal",
             name=config.signal or ctx.node_id,

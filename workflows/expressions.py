@@ -49,11 +49,14 @@ def item_list(scope: Scope) -> list[JsonValue]:
     if foreach.items is not None:
         items = templates.evaluate(foreach.items, scope)
         if not isinstance(items, list | tuple):
-            raise ItemsRefused(f"items: must give a list, got {type(items).__name__}")
+            raise ItemsRefused(f"items: must give a list, got {brief(items)}")
         if len(items) > MAX_ITEMS:
             raise ItemsRefused(f"items: {len(items)} are more than {MAX_ITEMS}")
         return list(items)
     count = templates.evaluate(foreach.count, scope)
+    if isinstance(count, float) and count.is_integer():
+        # An input that is a number: 3 and 3.0 are one to whoever fills in a form.
+        count = int(count)
     if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MAX_ITEMS:
         raise ItemsRefused(f"count: must give a whole number from 0 to {MAX_ITEMS}, got {brief(count)}")
     return list(range(count))

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from offbook.nodes import NodeFailure, NodeRegistry, Park
+from offbook.workflows.signal_forms import check_payload
 from tests.nodes.recording import Attempt
 
 REGISTRY = NodeRegistry.with_builtins(clock=lambda: 1000.0)
@@ -75,10 +76,21 @@ async def test_default_of_null_is_a_default() -> None:
 def test_approval_config_is_checked() -> None:
     assert problems("approval", {"form": YES_OR_NO, "default": {"ok": True}}) == []
     assert problems("approval", {"form": {"type": "objekt"}}) == [("bad-form", "form.type")]
-    assert problems("approval", {"form": YES_OR_NO, "default": {"ok": 1}}) == [("bad-default", "default")]
+    assert problems("approval", {"form": YES_OR_NO, "default": {"ok": 1}}) == [("bad-default", "default.ok")]
     assert problems("approval", {"form": YES_OR_NO, "default": {"ok": "{{ inputs.ok }}"}}) == []
 
 
 def test_form_that_refers_to_the_network_is_refused_and_not_fetched() -> None:
     form = {"$ref": "http://127.0.0.1:9/form.json"}
-    assert problems("approval", {"form": form, "default": 1}) == [("bad-form", "form")]
+    assert problems("approval", {"form": form, "default": 1}) == [("bad-form", "form['$ref']")]
+
+
+@pytest.mark.parametrize(
+    "form", [{"$ref": "#/$defs/a", "$defs": {"a": {}}}, {"properties": {"mail": {"pattern": ".+@.+"}}}]
+)
+async def test_form_by_which_every_answer_would_be_refused_is_refused_first(form: dict[str, Any]) -> None:
+    assert check_payload(form, {"mail": "a@b"})
+    ((code, _),) = problems("approval", {"form": form})
+    assert code == "bad-form"
+    with pytest.raises(NodeFailure, match="may not use"):
+        await Attempt(REGISTRY, "approval", {"form": "{{ inputs.form }}"}, inputs={"form": form}).run()
