@@ -370,8 +370,8 @@ class ListLive:
 
 
 @dataclass(frozen=True, slots=True)
-class ListActors:
-    """Service to Supervisor: asked, a list of JSON objects, one for each actor."""
+class ListServices:
+    """Service to Supervisor: asked, a list of JSON objects, one for the Supervisor and each actor that serves it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,7 +449,7 @@ SupervisorMessage: TypeAlias = (
     | EvictionDue
     | KeepWorkflow
     | ListLive
-    | ListActors
+    | ListServices
     | DrainWorker
     | GraceOver
     | RecoverWorker

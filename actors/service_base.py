@@ -13,8 +13,9 @@ from pykka import ActorDeadError
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import Entry, ExecutionDirectory
 from offbook.actors.keys import KeyOperations
+from offbook.actors.listing import list_members
 from offbook.actors.loop import LoopFuture
-from offbook.actors.messages import AdoptExecution, ListActors
+from offbook.actors.messages import AdoptExecution, ListServices
 from offbook.actors.recovery import WorkerRecovery
 from offbook.actors.surroundings import Surroundings
 from offbook.workflows.errors import StorageUnavailable
@@ -59,14 +60,16 @@ class ServiceBase:
         """Wait until all that a process before this one left unfinished is in memory again."""
         await self._directory.recovered
 
-    async def actors(self) -> JsonObject:
-        """List every actor of this worker."""
-        actors = await self._ask_supervisor(ListActors(), ASK_TIMEOUT)
+    async def actors(self, *, search: str = "", limit: int | None = None) -> JsonObject:
+        """List the actors of this worker: what serves it, and of the others those asked for, at most `limit`."""
+        services = await self._ask_supervisor(ListServices(), ASK_TIMEOUT)
+        members = await list_members(self._around, self._directory, search=search, limit=limit)
         began = time.perf_counter()
         await asyncio.sleep(LAG_SAMPLE)
         lag_ms = round(1000 * max(0.0, time.perf_counter() - began - LAG_SAMPLE), 1)
         return {
-            "actors": actors,
+            "actors": services + members.lines,
+            "left_out": members.left_out,
             "dead_letters": self._around.dead_letters.to_json(),
             "counts": self._figures(),
             "loop_lag_ms": lag_ms,

@@ -6,7 +6,7 @@ from typing import assert_never
 
 from loguru import logger
 
-from offbook.actors.listing import list_actors
+from offbook.actors.listing import list_services
 from offbook.actors.loop import LoopFuture
 from offbook.actors.messages import (
     AcceptExecution,
@@ -25,8 +25,8 @@ from offbook.actors.messages import (
     ForwardCommand,
     GraceOver,
     KeepWorkflow,
-    ListActors,
     ListLive,
+    ListServices,
     RecoverWorker,
     RestartDue,
     ResumeExecution,
@@ -43,7 +43,6 @@ from offbook.actors.messages import (
 from offbook.actors.supervisor_recovery import SupervisorRecovery
 from offbook.workflows.errors import CommandRefused, Draining, ExecutionNotFound
 from offbook.workflows.records import DeleteExecution, PutWorkflow
-from offbook.workflows.values import JsonObject
 
 
 class Supervisor(SupervisorRecovery):
@@ -83,8 +82,8 @@ class Supervisor(SupervisorRecovery):
                 return self._keep_workflow(message)
             case ListLive():
                 return self._directory.rows(message.where, self._around.worker_id)
-            case ListActors():
-                return self._list_actors()
+            case ListServices():
+                return list_services(self, self._around)
             case DrainWorker():
                 return self._drain(message.grace)
             case GraceOver():
@@ -181,6 +180,3 @@ class Supervisor(SupervisorRecovery):
         if entry is None:
             self._recovery.load((execution_id,), self._tell_held)
         return future
-
-    def _list_actors(self) -> list[JsonObject]:
-        return list_actors(self, self._around, self._directory)

@@ -50,7 +50,7 @@ def look(asked: server.Server, execution_id: str, seconds: float) -> Seen:
         asked.get(f"{path}?since={first['revision']}&wait={seconds:g}", wait=seconds)
     looked = time.monotonic() - began
     status = asked.get(path)
-    actors = asked.get("/actors").body
+    actors = asked.get(f"/actors?search={quote(execution_id, safe='')}&limit=1").body
     actor = next((each for each in actors["actors"] if each.get("execution_id") == first["execution_id"]), None)
     ready = asked.get("/readyz", may_be_unready=True).body
     counts, limits = actors.get("counts") or {}, actors.get("limits") or []

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from offbook.web import parameters
 from offbook.web.bodies import Fields, read_object
 from offbook.web.callers import require_operator
 from offbook.web.errors import PROBLEMS, RequestRefused
@@ -49,8 +50,16 @@ class OperationRoutes:
         return json_response({"name": "offbook", "version": self._version, "links": LINKS})
 
     async def actors(self, request: web.Request) -> web.Response:
+        """Answer what lives in the worker: of executions and accounts those that `search` finds, `limit` of them."""
         require_operator(request)
-        return json_response(await self._service.actors())
+        query = request.query
+        parameters.check_names(query, ("search", "limit"))
+        limit = query.get("limit")
+        found = await self._service.actors(
+            search=parameters.text_parameter(query, "search") or "",
+            limit=parameters.whole_number("limit", limit, most=10**9) if limit is not None else None,
+        )
+        return json_response(found)
 
     async def drain(self, request: web.Request) -> web.Response:
         """Have the worker checkpoint what is live and end: `{"grace": SECONDS}`; asked again it hurries."""

@@ -133,5 +133,23 @@ async def test_actors_are_shown_live_with_the_reason_why_one_does_not_move(serve
     await expect(row).to_contain_text("running")
     await row.get_by_role("button", name="Why?").click()
     await expect(page.locator(".findings")).to_contain_text("text runs, attempt 1. It is alive")
+    # What is about to be used is not made anew with each look.
+    await row.get_by_role("button", name="Why?").focus()
+    await row.evaluate("(row) => { row.kept = true }")
+    handled = await row.locator("td").nth(3).text_content()
+    await expect(row.locator("td").nth(3)).not_to_have_text(str(handled), timeout=10_000)
+    await expect(row.get_by_role("button", name="Why?")).to_be_focused()
+    assert await row.evaluate("(row) => row.kept")
     server.call("POST", f"/executions/{execution_id}/cancel")
     await expect(row).to_contain_text("cancelled")
+
+
+async def test_only_so_many_actors_are_asked_for(server: Server, open_page: Open) -> None:
+    page = await open_page("nothing")
+    async with page.expect_request("**/actors?*") as asked:
+        await page.goto(f"{server.url}/#/actors")
+    assert "limit=200" in (await asked.value).url
+    await expect(page.locator(".tree tbody tr").first).to_be_visible()
+    await page.get_by_label("Only executions with").fill("no such workflow")
+    await expect(page.get_by_text("No execution fits.")).to_be_visible()
+    await expect(page.locator(".tree")).to_contain_text("Supervisor")

@@ -80,7 +80,7 @@ NO_PROXY = "http://127.0.0.1:9"
 
 
 class Listing(DummyService):
-    async def actors(self) -> JsonObject:
+    async def actors(self, *, search: str = "", limit: int | None = None) -> JsonObject:
         return ACTORS
 
 

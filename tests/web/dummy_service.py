@@ -412,7 +412,7 @@ class DummyService:
     async def drain(self, grace: float | None = None) -> None:
         self.drained.append(grace)
 
-    async def actors(self) -> JsonObject:
+    async def actors(self, *, search: str = "", limit: int | None = None) -> JsonObject:
         return {"actors": [], "dead_letters": 0, "counts": {"executions": {}}}
 
     async def health(self) -> JsonObject:

@@ -380,6 +380,27 @@ async def test_every_actor_is_listed(web: Client) -> None:
     await web.post(f"/executions/{execution_id}/cancel")
 
 
+async def test_actors_are_searched_and_those_that_matter_most_listed(web: Client) -> None:
+    ended = [await start(web, novella()) for _ in range(3)]
+    for execution_id in ended:
+        await at_rest(web, execution_id)
+    running = await start(web, novella(SLOW))
+    await until(web, running, writing)
+    whole = await (await web.get("/actors")).json()
+    assert (len(whole["actors"]), whole["left_out"]) == (7, 0)
+    one = await (await web.get("/actors?limit=1")).json()
+    assert [actor["execution_id"] for actor in one["actors"]] == [None, None, None, running]
+    assert one["left_out"] == 3
+    found = await (await web.get(f"/actors?search={ended[1][:12].upper()}&limit=9")).json()
+    assert [actor["execution_id"] for actor in found["actors"][3:]] == [ended[1]]
+    assert found["left_out"] == 0
+    named = await (await web.get("/actors?search=NOVELLA&limit=0")).json()
+    assert (len(named["actors"]), named["left_out"]) == (3, 4)
+    assert (await web.get("/actors?limit=few")).status == 422
+    assert (await web.get("/actors?serach=x")).status == 422
+    await web.post(f"/executions/{running}/cancel")
+
+
 async def test_worker_is_healthy_and_ready(web: Client) -> None:
     assert (await web.get("/healthz")).status == 200
     ready = await web.get("/readyz")

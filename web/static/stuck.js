@@ -1,5 +1,6 @@
 // Why an execution does not move: the node, its attempt, the last sign of life, and what it waits for.
 
+import { get } from "./api.js";
 import { h } from "./dom.js";
 import * as format from "./format.js";
 import { pill } from "./icons.js";
@@ -8,16 +9,27 @@ import { RESTING } from "./state.js";
 /** Seconds without a sign of life after which a node is worth a look. */
 const SILENT = 30;
 
-export function findings(status, { actors, counts }) {
-  const now = Date.now() / 1000;
+/** Of how many nodes that wait beside others it is asked what they wait for. */
+const LOOKED_AT = 20;
+
+/** Ask for all that says something of an execution, and say what follows from it. */
+export async function explain(id, signal) {
+  const path = encodeURIComponent(id);
+  const [status, { actors, counts }] = await Promise.all([get(`/status/${path}`, { signal }), get(`/actors?search=${path}&limit=1`, { signal })]);
+  const waiting = status.waiting ? [] : Object.keys(status.node_results).filter((node) => status.node_results[node].status === "waiting");
+  const details = await Promise.all(waiting.slice(0, LOOKED_AT).map((node) => get(`/executions/${path}/nodes/${node}`, { signal })));
+  const waits = new Map(details.map((detail) => [detail.node_id, detail.waiting]));
   const actor = actors.find((each) => each.execution_id === status.execution_id);
-  const conclusions = [...conclude(status, actor, counts, now)];
+  return findings(status, [...conclude(status, actor, counts, waits, Date.now() / 1000)]);
+}
+
+function findings(status, conclusions) {
   return h("div", { class: "findings" },
     h("p", {}, pill(status.status), " ", h("a", { href: `#/executions/${status.execution_id}` }, status.workflow.name), h("span", { class: "muted" }, `, ${format.percent(status.progress.percent)}, epoch ${status.epoch}`)),
     h("ul", {}, conclusions.map((text) => h("li", {}, text))));
 }
 
-function* conclude(status, actor, counts, now) {
+function* conclude(status, actor, counts, beside, now) {
   if (RESTING.has(status.status)) {
     yield status.status === "completed" ? "It is completed: nothing is left to do." : `It is ${status.status} and waits to be resumed.${status.error ? ` ${status.error.type}: ${status.error.message}` : ""}`;
     return;
@@ -27,7 +39,7 @@ function* conclude(status, actor, counts, now) {
   if (status.waiting) yield waits(status.waiting, now);
   for (const [id, node] of Object.entries(status.node_results)) {
     if (node.status === "running") yield running(id, node, status, counts, now);
-    else if (node.status === "waiting" && !status.waiting) yield `${id} waits before its next attempt.`;
+    else if (node.status === "waiting" && !status.waiting) yield beside.get(id) ? waits(beside.get(id), now) : `${id} waits.`;
   }
   if (actor === undefined) yield "It has no actor in this worker.";
   else {
@@ -40,7 +52,7 @@ function* conclude(status, actor, counts, now) {
 function waits(waiting, now) {
   const { kind, name, until, node_id: node } = waiting;
   const left = until ? `, for another ${format.duration(format.seconds(until) - now)}` : "";
-  const what = { signal: `an answer (signal ${name})`, timer: `a time${left}`, budget: `a budget to be raised (${name})`, provider: `${limitText(waiting, name)}${left}` }[kind] ?? kind;
+  const what = { signal: `an answer (signal ${name})${left}`, timer: `a time${left}`, budget: `a budget to be raised (${name})`, provider: `${limitText(waiting, name)}${left}` }[kind] ?? kind;
   return `${node ?? name} waits for ${what}.`;
 }
 
@@ -49,7 +61,7 @@ function running(id, node, status, counts, now) {
   const last = steps[steps.length - 1];
   const silent = now - format.seconds(last?.at ?? node.started_at);
   const doing = `${id} runs, attempt ${node.attempt}${node.items ? `, ${node.items.completed} of ${node.items.total} items done` : ""}`;
-  if (silent > SILENT) return `${doing}. Its last sign of life was ${format.duration(silent)} ago${counts.queued_calls ? `; ${format.count(counts.queued_calls, "call")} wait for a place in this worker` : ": its provider or its code is slow"}.`;
+  if (silent > SILENT) return `${doing}. Its last sign of life was ${format.duration(silent)} ago${counts.queued_calls ? `; ${format.count(counts.queued_calls, "call waits", "calls wait")} for a place in this worker` : ": its provider or its code is slow"}.`;
   return `${doing}. It is alive: its last sign of life was ${format.duration(silent)} ago.`;
 }
 
