@@ -134,3 +134,22 @@ async def test_state_that_changes_is_said_and_not_only_coloured(server: Server, 
     await expect(state(page)).to_have_text("waiting")
     await expect(page.locator("#node-review")).to_have_attribute("aria-label", re.compile("waiting"))
     await expect(page.get_by_role("form", name="Answer review")).to_be_visible()
+
+
+async def test_long_names_make_no_view_wider_than_its_screen(server: Server, open_page: Open) -> None:
+    name = "a_name_that_has_no_place_to_break_" * 4
+    execution_id = server.begin(slow(name=name))
+    server.call("POST", "/workflows", slow(name=name))
+    for width in (375, 1360):
+        page = await open_page(viewport={"width": width, "height": 800})
+        for view, ready in (("workflows", "#document"), (f"workflows/{name}", ".document"), ("actors", ".tree a")):
+            await page.goto(f"{server.url}/#/{view}")
+            await page.locator(ready).first.wait_for()
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width, view
+            if view != "actors":
+                card = await page.get_by_role("navigation", name="Registered workflows").bounding_box()
+                assert card is not None
+                assert card["width"] <= 360
+        if width > 1000:
+            await expect(page.locator(".tree").get_by_text("Now, or last reason")).to_be_in_viewport()
+    server.call("POST", f"/executions/{execution_id}/cancel")

@@ -28,8 +28,8 @@ export class Actions {
     const resting = RESTING.has(status);
     set(this.buttons,
       resting ? null : h("button", { type: "button", onclick: () => this.pause() }, "Pause"),
-      resting ? null : h("button", { type: "button", class: "danger", onclick: () => this.cancel() }, "Cancel …"),
       RESUMABLE.has(status) ? h("button", { type: "button", class: "primary", onclick: () => this.resume() }, "Resume …") : null,
+      resting && status !== "paused" ? null : h("button", { type: "button", class: "danger", onclick: () => this.cancel() }, "Cancel …"),
       resting ? h("button", { type: "button", onclick: () => this.fork() }, "Fork …") : null,
       resting ? h("button", { type: "button", class: "danger", onclick: () => this.remove() }, "Delete …") : null);
     if (focused) this.buttons.querySelector("button")?.focus();
@@ -78,9 +78,14 @@ export class Actions {
   }
 
   async fork(changes = {}) {
-    const answer = await askFork(this.id, this.state.status, changes, this.signal);
-    if (answer === undefined) return;
-    location.hash = `#/executions/${answer.execution_id}`;
+    let answer;
+    try {
+      answer = await askFork(this.id, this.state.status, changes, this.signal);
+    } catch (error) {
+      if (!this.signal.aborted) this.said.refused("The fork", error);
+      return;
+    }
+    if (answer !== undefined) location.hash = `#/executions/${answer.execution_id}`;
   }
 
   async remove() {

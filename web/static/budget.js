@@ -16,7 +16,12 @@ export function budgetFields(label) {
     if (text === "") return undefined;
     return unit.value === "money" ? { money: text } : { tokens: /^\d+$/.test(text) ? Number(text) : text };
   };
-  return { element: h("div", { class: "field" }, h("label", { for: id }, label), h("div", { class: "buttons" }, amount, unit)), read };
+  const typed = () => [amount.value, unit.value];
+  const type = ([much, of]) => {
+    amount.value = much;
+    unit.value = of;
+  };
+  return { typed, type, element: h("div", { class: "field" }, h("label", { for: id }, label), h("div", { class: "buttons" }, amount, unit)), read };
 }
 
 export class BudgetForm {
@@ -30,12 +35,15 @@ export class BudgetForm {
       event.preventDefault();
       this.raise();
     } }, this.fields.element, h("button", { type: "submit", class: "primary" }, "Set this budget"));
-    this.element = h("div", { class: "held", hidden: true }, h("h2", {}, "The budget is used up"), this.why, this.form, this.said.element);
+    this.box = h("div", { class: "stack" }, h("h2", {}, "The budget is used up"), this.why, this.form);
+    this.element = h("div", { class: "held", hidden: true }, this.box, this.said.element);
   }
 
   update({ status, waiting }) {
     const waits = status === "waiting" && waiting?.kind === "budget";
-    this.element.hidden = !waits;
+    this.box.hidden = !waits;
+    // What was done stays readable when there is nothing left to do.
+    this.element.hidden = !waits && !this.said.element.textContent;
     if (!waits) return;
     say(this.why, `The next call would exceed the budget “${waiting.name}”.${waiting.until ? ` It goes on at ${format.dateTime(waiting.until)}, or when the budget is raised.` : " It goes on when the budget is raised."}`);
     this.form.hidden = session.user !== null;

@@ -11,9 +11,11 @@ export function askFirst({ title, body, confirm, danger = false, act, signal, wi
     const id = freshId("dialog");
     const message = h("div", { class: "error", role: "alert" });
     const go = h("button", { type: "submit", class: danger ? "danger" : "primary" }, confirm);
+    const back = h("button", { type: "button", onclick: () => dialog.close() }, "Not now");
     const form = h("form", { onsubmit: async (event) => {
       event.preventDefault();
-      go.disabled = true;
+      // What is on its way cannot be taken back by closing this.
+      go.disabled = back.disabled = true;
       set(message);
       try {
         const done = await act();
@@ -22,11 +24,10 @@ export function askFirst({ title, body, confirm, danger = false, act, signal, wi
       } catch (error) {
         set(message, problemText(error));
       } finally {
-        go.disabled = false;
+        go.disabled = back.disabled = false;
       }
-    } }, h("h2", { id }, title), body, message,
-    h("div", { class: "dialog-end" }, h("button", { type: "button", onclick: () => dialog.close() }, "Not now"), go));
-    const dialog = h("dialog", { "aria-labelledby": id, class: wide ? "wide" : "", onclose: () => {
+    } }, h("h2", { id }, title), body, message, h("div", { class: "dialog-end" }, back, go));
+    const dialog = h("dialog", { "aria-labelledby": id, class: wide ? "wide" : "", oncancel: (event) => go.disabled && event.preventDefault(), onclose: () => {
       dialog.remove();
       resolve(undefined);
     } }, form);
@@ -55,6 +56,6 @@ export class Said {
 
   refused(action, error) {
     this.element.className = "said said-refused";
-    say(this.element, `${action} was refused: ${error.message}`);
+    say(this.element, `${action} ${error.name === "Away" ? "did not work" : "was refused"}: ${error.message}`);
   }
 }

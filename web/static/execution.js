@@ -1,8 +1,8 @@
 // One execution: its graph, its text as it streams, its outputs, what can be done to it. Live.
 
-import { get, persist } from "./api.js";
+import { connection, get, persist } from "./api.js";
 import { Actions } from "./actions.js";
-import { ApprovalForm } from "./approval.js";
+import { Approvals } from "./approval.js";
 import { BudgetForm } from "./budget.js";
 import { attribute, h, set } from "./dom.js";
 import { Facts } from "./facts.js";
@@ -39,7 +39,6 @@ class ExecutionPage {
       onChange: (state, changed) => this.change(state, changed),
       onGone: (problem) => this.gone(problem),
     });
-    document.addEventListener("visibilitychange", () => document.hidden || this.follower.wake(), { signal: this.signal });
     const clock = setInterval(() => this.tick(), SECOND);
     this.signal.addEventListener("abort", () => {
       clearInterval(clock);
@@ -49,14 +48,22 @@ class ExecutionPage {
   }
 
   gone(problem) {
-    set(this.root, h("div", { class: "empty", role: "alert" }, h("h1", {}, "No such execution"), h("p", {}, problem.message),
+    const title = problem.status === 404 ? "No such execution" : problem.title || "This did not work";
+    document.title = `${title} · Offbook`;
+    set(this.root, h("div", { class: "empty", role: "alert" }, h("h1", {}, title), h("p", {}, problem.message),
       h("a", { href: "#/executions" }, "All executions")));
   }
 
   async change(state, changed) {
     if (this.fingerprint === null) {
       this.fingerprint = state.status.workflow.fingerprint;
-      const picture = await persist(() => get(`/workflows/${this.fingerprint}/layout`, { signal: this.signal }), this.signal);
+      let picture;
+      try {
+        picture = await persist(() => get(`/workflows/${this.fingerprint}/layout`, { signal: this.signal }), this.signal);
+      } catch (error) {
+        if (!this.signal.aborted) this.gone(error);
+        return;
+      }
       this.build(picture, state);
       this.update(state, null);
       return;
@@ -84,7 +91,7 @@ class ExecutionPage {
       onEditPrompt: (node) => this.actions.fork({ node, prompt: true }),
       onClose: () => this.graph.select(this.graph.selected),
     });
-    this.approval = new ApprovalForm(this.id, this.signal, () => this.follower.look());
+    this.approvals = new Approvals(this.id, picture, this.signal, () => this.follower.look());
     this.budget = new BudgetForm(this.id, () => this.follower.look());
     this.facts = new Facts();
     this.inputs = new Lazy(`/executions/${this.id}/inputs`, this.signal);
@@ -96,13 +103,13 @@ class ExecutionPage {
     this.failure = h("div", { class: "failure", role: "alert", hidden: true });
     this.right = new Tabs("What it made", [
       { title: "Thinking", element: this.thinking.element, onShow: () => this.thinking.toEnd() },
-      { title: "Outputs", element: this.outputs.element, onShow: () => this.outputs.load() },
+      { title: "Outputs", element: this.outputs.element, onShow: () => this.outputs.look() },
       { title: "Inputs", element: this.inputs.element, onShow: () => this.inputs.load() },
       { title: "Checkpoint", element: this.checkpoint.element, onShow: () => this.checkpoint.load() },
     ]);
     set(this.root, h("section", { class: "view execution" },
       h("header", { class: "view-head" }, h("div", { class: "crumb" }, h("a", { href: "#/executions" }, "Executions"), h("span", { class: "id" }, this.id)),
-        h("div", { class: "title-line" }, this.title, this.pill, this.actions.element), this.bar, this.facts.element, this.failure, this.approval.element, this.budget.element),
+        h("div", { class: "title-line" }, this.title, this.pill, this.actions.element), this.bar, this.facts.element, this.failure, this.approvals.element, this.budget.element),
       h("div", { class: "columns" },
         h("div", { class: "column column-graph" }, this.graph.element, this.node.element, this.timeline.element),
         h("div", { class: "column column-made" }, this.right.element))));
@@ -125,10 +132,10 @@ class ExecutionPage {
     this.timeline.update(state);
     this.node.update(state);
     this.actions.update(state);
-    this.approval.update(status);
+    this.approvals.update(state);
     this.budget.update(status);
     this.showFailure(status);
-    if (this.checkpoint.version !== `${status.revision}`) this.checkpoint.stale(`${status.revision}`);
+    this.checkpoint.outdate(`${status.epoch}/${status.status}/${status.checkpoint.saved}`);
   }
 
   showFailure({ error, status }) {
@@ -148,7 +155,8 @@ class ExecutionPage {
   }
 
   tick() {
-    if (!this.state || this.state.atRest || !this.picture) return;
+    // While the server is away nobody knows whether it still runs.
+    if (!this.state || this.state.atRest || !this.picture || connection.lostAt !== null) return;
     this.facts.update(this.state);
     this.timeline.update(this.state);
     this.node.update(this.state);
@@ -162,24 +170,29 @@ class Lazy {
     this.signal = signal;
     this.missing = missing;
     this.version = "";
-    this.fresh = false;
+    this.loaded = null;
     this.element = h("div", { class: "reading", tabindex: 0 });
   }
 
-  stale(version) {
+  /** What was loaded is another version's than this: load it anew, now if it is looked at. */
+  outdate(version) {
+    if (version === this.version) return;
     this.version = version;
-    this.fresh = false;
+    if (this.element.offsetParent !== null) this.load();
   }
 
   async load() {
-    if (this.fresh) return;
+    const { version } = this;
+    if (version === this.loaded) return;
     try {
-      const value = await get(this.path, { signal: this.signal });
-      this.fresh = true;
+      const value = await persist(() => get(this.path, { signal: this.signal }), this.signal);
+      if (version !== this.version) return;
+      this.loaded = version;
       const empty = value && typeof value === "object" && Object.keys(value).length === 0;
       set(this.element, empty ? h("p", { class: "empty" }, "There are none.") : entries(value));
     } catch (error) {
-      if (!this.signal.aborted) set(this.element, h("p", { class: "empty" }, error.status === 404 ? this.missing : error.message));
+      if (this.signal.aborted || version !== this.version) return;
+      set(this.element, h("p", { class: "empty" }, error.status === 404 ? this.missing : error.message));
     }
   }
 }

@@ -1,19 +1,38 @@
 // The figures of an execution, in one line.
 
-import { h, say } from "./dom.js";
+import { h, say, set } from "./dom.js";
 import * as format from "./format.js";
 
-export class Facts {
+/** Facts that change in place, in the order in which they were first named. */
+export class FactList {
   constructor() {
     this.values = new Map();
     this.element = h("dl", { class: "facts" });
   }
 
+  /** Say a fact, as a text or an element; without a value it is hidden. */
+  put(name, value) {
+    let fact = this.values.get(name);
+    if (fact === undefined) {
+      const told = h("dd");
+      fact = { told, element: h("div", { hidden: true }, h("dt", {}, name), told) };
+      this.values.set(name, fact);
+      this.element.append(fact.element);
+    }
+    fact.element.hidden = value === null || value === undefined || value === "";
+    if (fact.element.hidden) return;
+    if (!(value instanceof Node)) say(fact.told, value);
+    else if (!fact.told.firstChild?.isEqualNode(value)) set(fact.told, value);
+  }
+}
+
+/** The facts of an execution. */
+export class Facts extends FactList {
   update(state) {
     const { status } = state;
     const began = format.seconds(status.started_at ?? status.created_at);
-    const ended = format.seconds(status.finished_at) ?? Date.now() / 1000;
-    this.put("Progress", `${format.percent(status.progress.percent)}, ${status.progress.completed} of ${status.progress.total} nodes`);
+    const ended = format.seconds(status.finished_at) ?? (state.atRest ? state.lastSign : Date.now() / 1000);
+    this.put("Progress", `${format.percent(status.progress.percent)}, ${status.progress.completed} of ${format.count(status.progress.total, "node")}`);
     this.put("Time", format.duration(ended - began));
     this.put("Tokens", `${status.usage.estimated ? "≈ " : ""}${format.whole(status.usage.input_tokens)} in, ${format.whole(status.usage.output_tokens)} out`);
     this.put("Cost", status.cost ? format.money(status.cost) : null);
@@ -23,24 +42,8 @@ export class Facts {
     this.put("Kept", kept(status.receipt));
     this.put("Database", `${format.count(status.db_ops.reads, "read")}, ${format.count(status.db_ops.writes, "write")}`);
     this.put("Labels", Object.entries(status.labels ?? {}).map(([key, value]) => `${key}=${value}`).join(", ") || null);
-    this.put("Fork of", status.parent ? format.shortId(parentId(status.parent)) : null);
+    this.put("Fork of", status.parent ? h("a", { class: "id", href: `#/executions/${parentId(status.parent)}` }, format.shortId(parentId(status.parent))) : null);
     this.put("Source", status.source === "memory" ? null : "the database");
-  }
-
-  put(name, value) {
-    let fact = this.values.get(name);
-    if (value === null || value === undefined || value === "") {
-      if (fact) fact.element.hidden = true;
-      return;
-    }
-    if (fact === undefined) {
-      const told = h("dd");
-      fact = { told, element: h("div", {}, h("dt", {}, name), told) };
-      this.values.set(name, fact);
-      this.element.append(fact.element);
-    }
-    fact.element.hidden = false;
-    say(fact.told, value);
   }
 }
 

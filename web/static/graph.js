@@ -1,13 +1,17 @@
 // A workflow as a picture: nodes with their live state, edges, pan and zoom. Where things are is the server's answer.
 
 import { attribute, h, s, say } from "./dom.js";
+import { fitted } from "./fitted.js";
 import { count } from "./format.js";
 import { iconPath } from "./icons.js";
 
 const MARGIN = 16;
 const MAX_SCALE = 2;
 const STEP = 1.25;
-const LABEL_CHARACTERS = 21;
+/** What the buttons in the corner take. */
+const TOOLS = { width: 124, height: 42 };
+const LABEL_FONT = "600 13px";
+const DETAIL_FONT = "11.5px";
 
 export class Graph {
   /** `live`: the nodes have states, those of an execution. */
@@ -41,6 +45,7 @@ export class Graph {
   draw(picture) {
     this.picture = picture;
     this.nodes.clear();
+    this.edges = [];
     this.canvas.replaceChildren();
     for (const edge of picture.edges) {
       const line = s("path", { class: `edge${edge.when ? " edge-if" : ""}`, d: curve(edge.points), "marker-end": "url(#arrow)" },
@@ -82,10 +87,17 @@ export class Graph {
   fit() {
     const { width, height } = this.svg.getBoundingClientRect();
     if (!this.picture || !width || !height) return;
-    const scale = Math.min(1, (width - 2 * MARGIN) / this.picture.width, (height - 2 * MARGIN) / this.picture.height);
-    this.view = { scale, x: (width - this.picture.width * scale) / 2, y: Math.max(MARGIN, (height - this.picture.height * scale) / 2) };
+    this.view = this.fitInto(width, height);
+    const { x, y, scale } = this.view;
+    const covered = x + this.picture.width * scale > width - TOOLS.width && y + this.picture.height * scale > height - TOOLS.height;
+    if (covered) this.view = this.fitInto(width, height - TOOLS.height + MARGIN);
     this.touched = false;
     this.place();
+  }
+
+  fitInto(width, height) {
+    const scale = Math.min(1, (width - 2 * MARGIN) / this.picture.width, (height - 2 * MARGIN) / this.picture.height);
+    return { scale, x: (width - this.picture.width * scale) / 2, y: Math.max(MARGIN, (height - this.picture.height * scale) / 2) };
   }
 
   zoom(factor, at) {
@@ -183,9 +195,9 @@ class Box {
     const { x, y, width, height } = node;
     this.sign = s("path", { d: iconPath("pending") });
     const left = live ? 36 : 16;
+    this.room = width - left - 10;
     this.detail = s("text", { class: "node-detail", x: left, y: 39 });
     this.title = s("title");
-    const label = node.label.length > LABEL_CHARACTERS ? `${node.label.slice(0, LABEL_CHARACTERS - 1)}…` : node.label;
     this.strip = node.foreach ? strip(width) : null;
     this.element = s("g", {
       class: "node state-pending", id: `node-${node.id}`, role: "button", transform: `translate(${x} ${y})`, onclick: (event) => {
@@ -193,7 +205,7 @@ class Box {
       },
     }, this.title, s("rect", { class: "node-box", width, height, rx: 9 }), live ? s("circle", { class: "node-ring", cx: 19, cy: 24, r: 10 }) : null,
     live ? s("g", { class: "node-sign", transform: "translate(11 16)" }, this.sign) : null,
-    s("text", { class: "node-label", x: left, y: 24 }, label), this.detail, this.strip?.element);
+    s("text", { class: "node-label", x: left, y: 24 }, fitted(node.label, this.room, LABEL_FONT)), this.detail, this.strip?.element);
     this.show({ status: "pending", attempt: 0 });
   }
 
@@ -205,7 +217,8 @@ class Box {
     const attempt = result.reused ? ", kept" : result.attempt > 1 ? `, attempt ${result.attempt}` : "";
     const what = node.model && !node.model.includes("{{") ? node.model.split("/").pop() : node.type;
     const told = items ? `${items.completed} of ${items.total}${items.failed ? `, ${items.failed} failed` : ""}` : result.status === "pending" ? what : `${result.status}${attempt}`;
-    say(this.detail, told.length > 24 ? `${told.slice(0, 23)}…` : told);
+    if (told !== this.told) say(this.detail, fitted(told, this.room, DETAIL_FONT));
+    this.told = told;
     const name = `${node.label}, ${node.foreach ? `${node.type} for each item` : node.type}${this.live ? `: ${result.status}` : ""}${attempt}${items ? `, ${count(items.completed, "item")} of ${items.total} done` : ""}`;
     say(this.title, name + (node.when ? `\nif ${node.when}` : ""));
     attribute(this.element, "aria-label", name);

@@ -34,9 +34,9 @@ export function pill(state) {
 }
 
 /** Change a pill where its state has changed. */
-export function setPill(element, state) {
-  if (element.dataset.state === state) return;
-  element.dataset.state = state;
+export function setPill(element, state, words = state) {
+  if (element.dataset.state === words) return;
+  element.dataset.state = words;
   element.className = `pill state-${state}`;
-  element.replaceChildren(icon(state, 14), h("span", {}, state));
+  element.replaceChildren(icon(state, 14), h("span", {}, words));
 }

@@ -1,11 +1,13 @@
 // The items of a foreach: a strip of what is done, and a table of those that something has happened to.
 
-import { get } from "./api.js";
-import { h, set } from "./dom.js";
+import { get, persist } from "./api.js";
+import { attribute, h, say, set } from "./dom.js";
 import * as format from "./format.js";
-import { icon } from "./icons.js";
+import { pill, setPill } from "./icons.js";
 
 const SHOWN = 60;
+/** Those that are of interest come first: what failed, what is under way, and then the latest. */
+const ORDER = { failed: 0, running: 1, waiting: 2 };
 
 export class Items {
   constructor(id, signal, onShow) {
@@ -13,9 +15,14 @@ export class Items {
     this.signal = signal;
     this.onShow = onShow;
     this.node = null;
+    this.rows = new Map();
+    this.drawn = "";
     this.strip = h("div", { class: "item-strip", "aria-hidden": "true" });
-    this.table = h("div", { class: "item-table" });
-    this.element = h("div", { class: "items" }, this.strip, this.table);
+    this.body = h("tbody");
+    this.note = h("p", { class: "muted" });
+    this.table = h("div", { class: "item-table", tabindex: 0, role: "group", "aria-label": "Items" }, h("table", { class: "tree" },
+      h("thead", {}, h("tr", {}, ["Item", "State", "Attempt", "Took", "Tokens"].map((name) => h("th", { scope: "col" }, name)))), this.body));
+    this.element = h("div", { class: "items" }, this.strip, this.table, this.note);
   }
 
   /** Show the items of a node; what is not known of them is asked for, once. */
@@ -28,19 +35,26 @@ export class Items {
     }
     if (this.node !== node) {
       this.node = node;
+      this.rows.clear();
+      this.drawn = "";
+      set(this.body);
+      say(this.note, "");
       try {
-        const detail = await get(`/executions/${this.id}/nodes/${node}`, { signal: this.signal });
+        const detail = await persist(() => get(`/executions/${this.id}/nodes/${node}`, { signal: this.signal }), this.signal);
         for (const each of detail.item_results) if (!state.itemsOf(node).has(each.item)) state.itemsOf(node).set(each.item, each);
       } catch (error) {
-        if (!this.signal.aborted) set(this.table, h("p", { class: "error" }, error.message));
+        if (!this.signal.aborted) say(this.note, error.message);
         return;
       }
       if (this.node !== node) return;
     }
-    this.draw(items.total, state.itemsOf(node));
+    this.draw(state.node(node)?.items?.total ?? items.total, state.itemsOf(node));
   }
 
   draw(total, known) {
+    const version = JSON.stringify([total, [...known.values()].map((each) => [each.item, each.status, each.attempt, each.finished_at, each.usage?.output_tokens])]);
+    if (version === this.drawn) return;
+    this.drawn = version;
     const runs = [];
     for (let item = 0; item < total; item += 1) {
       const status = known.get(item)?.status ?? "pending";
@@ -49,22 +63,59 @@ export class Items {
       else runs.push({ status, length: 1 });
     }
     set(this.strip, runs.map(({ status, length }) => h("span", { class: `state-${status} item-${status}`, style: { "flex-grow": length } })));
-    // Those that are of interest first: what failed, what is under way, and then the latest.
-    const order = { failed: 0, running: 1, waiting: 2 };
-    const listed = [...known.values()].sort((one, other) => (order[one.status] ?? 3) - (order[other.status] ?? 3) || other.item - one.item);
-    set(this.table, h("table", { class: "tree" }, h("thead", {}, h("tr", {}, ["Item", "State", "Attempt", "Took", "Tokens"].map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, listed.slice(0, SHOWN).map((each) => this.row(each)))),
-    total > listed.length || listed.length > SHOWN ? h("p", { class: "muted" }, `${format.count(total, "item")} in all.`) : null);
+    const listed = [...known.values()].sort((one, other) => (ORDER[one.status] ?? 3) - (ORDER[other.status] ?? 3) || other.item - one.item);
+    this.arrange(listed.slice(0, SHOWN));
+    say(this.note, total > listed.length || listed.length > SHOWN ? `${format.count(total, "item")} in all.` : "");
   }
 
-  row(each) {
+  /** Put the rows in order; one that is in its place already is not touched. */
+  arrange(listed) {
+    const wanted = new Set(listed.map((each) => each.item));
+    for (const [item, row] of this.rows) {
+      if (wanted.has(item)) continue;
+      row.remove();
+      this.rows.delete(item);
+    }
+    let next = this.body.firstElementChild;
+    for (const each of listed) {
+      let row = this.rows.get(each.item);
+      if (row === undefined) {
+        row = new Row(each.item, () => this.onShow(this.node, each.item));
+        this.rows.set(each.item, row);
+      }
+      row.show(each);
+      for (const line of row.lines) {
+        if (line === next) next = next.nextElementSibling;
+        else this.body.insertBefore(line, next);
+      }
+    }
+  }
+}
+
+/** A line for an item, and one for what was wrong with it. */
+class Row {
+  constructor(item, onShow) {
+    this.name = h("button", { type: "button", class: "plain", onclick: onShow }, String(item + 1));
+    this.pill = pill("pending");
+    this.cells = [h("td"), h("td"), h("td")];
+    this.failure = h("td", { colspan: 5, class: "error" });
+    this.lines = [h("tr", {}, h("th", { scope: "row" }, this.name), h("td", {}, this.pill), this.cells), h("tr", { hidden: true }, this.failure)];
+  }
+
+  show(each) {
     const began = format.seconds(each.started_at);
     const ended = format.seconds(each.finished_at);
-    const name = h("button", { type: "button", class: "plain", onclick: () => this.onShow(this.node, each.item) }, String(each.item + 1));
-    const waits = each.waiting ? `, ${each.waiting.kind}` : "";
-    return [h("tr", {}, h("th", { scope: "row" }, each.status === "completed" ? name : String(each.item + 1)),
-      h("td", {}, h("span", { class: `pill state-${each.status}` }, icon(each.status, 14), each.status + waits)), h("td", {}, String(each.attempt)),
-      h("td", {}, began === null || ended === null ? "–" : format.duration(ended - began)), h("td", {}, format.tokens(each.usage))),
-    each.error ? h("tr", {}, h("td", { colspan: 5, class: "error" }, `${each.error.type}: ${each.error.message}`)) : null];
+    setPill(this.pill, each.status, each.waiting ? `${each.status}, ${each.waiting.kind}` : each.status);
+    attribute(this.name, "disabled", each.status !== "completed");
+    const [attempt, took, tokens] = this.cells;
+    say(attempt, String(each.attempt));
+    say(took, began === null || ended === null ? "–" : format.duration(ended - began));
+    say(tokens, format.tokens(each.usage));
+    this.lines[1].hidden = !each.error;
+    say(this.failure, each.error ? `${each.error.type}: ${each.error.message}` : "");
+  }
+
+  remove() {
+    for (const line of this.lines) line.remove();
   }
 }

@@ -1,6 +1,6 @@
 // What nodes returned: read as Markdown or raw, copied, downloaded, edited for a fork.
 
-import { get } from "./api.js";
+import { get, persist } from "./api.js";
 import { h, say, set } from "./dom.js";
 import * as format from "./format.js";
 import { prose } from "./prose.js";
@@ -29,7 +29,10 @@ export class Outputs {
     this.text = h("article", { class: "reading", tabindex: 0, "aria-label": "Output" });
     this.element = h("div", { class: "outputs" }, this.tools, this.text);
     this.names = "";
+    this.choices = "";
     this.question = null;
+    this.loaded = "";
+    this.missing = false;
   }
 
   /** Offer the nodes that have an output now. */
@@ -42,16 +45,14 @@ export class Outputs {
       this.names = names;
       set(this.nodes, found.map((node) => h("option", { value: node.id }, node.label)));
     }
+    this.tools.hidden = found.length === 0;
     if (found.length === 0) {
-      this.tools.hidden = true;
-      set(this.text, h("p", { class: "empty" }, "There is no output yet."));
+      if (!this.text.hasChildNodes()) set(this.text, h("p", { class: "empty" }, "There is no output yet."));
       return;
     }
-    this.tools.hidden = false;
     const wanted = found.some((node) => node.id === this.node) ? this.node : this.best(found, last);
     this.nodes.value = wanted;
-    const version = this.version(wanted);
-    if (wanted !== this.node || version !== this.shown) this.choose(wanted, wanted === this.node ? this.item : null);
+    if (wanted !== this.node || this.version() !== this.shown) this.choose(wanted, wanted === this.node ? this.item : null);
   }
 
   best(found, last) {
@@ -59,30 +60,56 @@ export class Outputs {
     return output?.id ?? (found.some((node) => node.id === last) ? last : found[found.length - 1].id);
   }
 
-  /** What distinguishes the output that is shown from a later one of the same node. */
-  version(node) {
-    const result = this.state.status.node_results[node];
-    return `${this.state.status.epoch}/${result.attempt}/${result.finished_at}/${result.items?.completed ?? ""}`;
+  /** What distinguishes the output that is shown from a later one of the same node or item. */
+  version() {
+    const { status, items } = this.state;
+    const result = status.node_results[this.node];
+    const part = this.item === null ? result : items.get(this.node)?.get(this.item);
+    // What nothing is known of, or was not there, may be there with each item that is done.
+    const done = part === undefined || this.missing ? result.items?.completed : "";
+    const whole = "output" in result || "output_ref" in result;
+    return `${status.epoch}/${part?.attempt}/${part?.finished_at}/${done}/${result.items ? whole : ""}`;
   }
 
   choose(node, item = null) {
     const result = this.state.status.node_results[node];
     const many = result?.items;
-    if (node !== this.node || item !== this.item) set(this.text);
+    if (node !== this.node || item !== this.item) {
+      set(this.text);
+      say(this.told, "");
+      this.missing = false;
+    }
     this.items.hidden = !many;
+    this.item = null;
     if (many) {
       const whole = "output" in result || "output_ref" in result;
-      const first = whole ? [h("option", { value: "" }, "All items")] : [];
-      set(this.items, first, Array.from({ length: many.total }, (_, place) => h("option", { value: place }, `Item ${place + 1}`)));
       this.item = item ?? (whole ? null : 0);
+      this.offerItems(many.total, whole);
       this.items.value = this.item ?? "";
-    } else {
-      this.item = null;
     }
     this.node = node;
     this.nodes.value = node;
-    this.shown = this.version(node);
-    if (this.element.isConnected) this.load();
+    this.shown = this.version();
+    this.look();
+  }
+
+  /** Offer the items of a fan-out; a list that somebody may have opened is not made anew for nothing. */
+  offerItems(total, whole) {
+    const choices = `${total}/${whole}`;
+    if (choices === this.choices) return;
+    this.choices = choices;
+    const first = whole ? [h("option", { value: "" }, "All items")] : [];
+    set(this.items, first, Array.from({ length: total }, (_, place) => h("option", { value: place }, `Item ${place + 1}`)));
+  }
+
+  /** Load what is chosen if it is looked at and is not there already. */
+  look() {
+    if (this.element.offsetParent === null || this.node === null) return;
+    if (this.loaded !== this.wanted) this.load();
+  }
+
+  get wanted() {
+    return `${this.node}/${this.item}/${this.shown}/${this.raw}`;
   }
 
   /** Show this node's output if it has one. */
@@ -100,27 +127,37 @@ export class Outputs {
     if (this.node === null) return;
     // Only the answer to the latest question is shown.
     const question = (this.question = {});
+    this.loaded = this.wanted;
     try {
       if (this.raw) {
-        const value = await this.value();
+        const value = await persist(() => this.value(), this.signal);
         if (question === this.question) set(this.text, h("pre", { class: "raw" }, asText(value)));
       } else {
         await this.part(0, question);
       }
+      if (question === this.question) this.missing = false;
     } catch (error) {
-      if (!this.signal.aborted && question === this.question) set(this.text, h("p", { class: "empty" }, error.status === 404 ? "This has no output yet." : error.message));
+      if (this.signal.aborted || question !== this.question) return;
+      this.missing = error.status === 404;
+      set(this.text, h("p", { class: "empty" }, this.missing ? "This has no output yet." : error.message));
     }
   }
 
   async part(start, question) {
-    const part = await get(this.path({ as: "markdown", start }), { signal: this.signal });
+    const part = await persist(() => get(this.path({ as: "markdown", start }), { signal: this.signal }), this.signal);
     if (question !== this.question) return;
     if (start === 0) set(this.text);
     this.text.append(...prose(part.blocks).flat(Infinity));
     if (part.end < part.characters) {
-      const more = h("button", { type: "button", onclick: () => {
-        more.remove();
-        this.part(part.end, question);
+      const more = h("button", { type: "button", onclick: async () => {
+        more.disabled = true;
+        try {
+          await this.part(part.end, question);
+          more.remove();
+        } catch (error) {
+          more.disabled = false;
+          this.refused("The rest", error);
+        }
       } }, `Show more (${format.percent((100 * part.end) / part.characters)} of ${format.bytes(part.characters)} shown)`);
       this.text.append(more);
     }
@@ -130,17 +167,31 @@ export class Outputs {
     return get(this.path({}), { signal: this.signal });
   }
 
+  refused(what, error) {
+    if (!this.signal.aborted) say(this.told, `${what} did not come: ${error.message}`);
+  }
+
   async copy() {
+    if (!navigator.clipboard) {
+      say(this.told, "Not copied: browsers let pages copy over https only. Raw can be selected.");
+      return;
+    }
     try {
       await navigator.clipboard.writeText(asText(await this.value()));
       say(this.told, "Copied.");
     } catch (error) {
-      say(this.told, `Not copied: ${error.message}`);
+      if (!this.signal.aborted) say(this.told, `Not copied: ${error.message}`);
     }
   }
 
   async download() {
-    const value = await this.value();
+    let value;
+    try {
+      value = await this.value();
+    } catch (error) {
+      this.refused("The output", error);
+      return;
+    }
     const text = typeof value === "string" || (Array.isArray(value) && value.every((each) => typeof each === "string"));
     const file = new Blob([text ? [value].flat().join("\n\n") : JSON.stringify(value, null, 2)], { type: text ? "text/markdown" : "application/json" });
     const address = URL.createObjectURL(file);
@@ -151,7 +202,12 @@ export class Outputs {
   }
 
   async edit() {
-    this.onEdit(this.node, this.item, await this.value());
+    const { node, item } = this;
+    try {
+      this.onEdit(node, item, await this.value());
+    } catch (error) {
+      this.refused("The output", error);
+    }
   }
 }
 

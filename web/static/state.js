@@ -8,6 +8,7 @@ export class ExecutionState {
     this.steps = [];
     this.bySeq = new Map();
     this.items = new Map();
+    this.stepsTaken = 0;
   }
 
   get loaded() {
@@ -89,6 +90,7 @@ export class ExecutionState {
       return known;
     }
     const kept = { ...step };
+    this.stepsTaken += 1;
     this.bySeq.set(step.seq, kept);
     let place = this.steps.length;
     while (place > 0 && this.steps[place - 1].seq > step.seq) place -= 1;
@@ -103,6 +105,14 @@ export class ExecutionState {
 
   get atRest() {
     return RESTING.has(this.status?.status);
+  }
+
+  /** When the last thing happened that is known of, in seconds. */
+  get lastSign() {
+    const { status, steps } = this;
+    const times = [status.created_at, status.started_at, status.finished_at, steps[steps.length - 1]?.at,
+      ...Object.values(status.node_results).map((result) => result.finished_at)];
+    return Math.max(...times.filter(Boolean).map((time) => Date.parse(time) / 1000));
   }
 }
 

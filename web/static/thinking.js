@@ -28,6 +28,7 @@ export class Thinking {
     this.seen = new Map();
     this.only = null;
     this.follows = true;
+    this.dropped = false;
     this.stream = h("div", { class: "stream", tabindex: 0, role: "log", "aria-label": "Steps and text", "aria-live": "off", onscroll: () => this.onScroll() });
     this.note = h("p", { class: "empty" }, "Nothing has been said yet.");
     this.jump = h("button", { type: "button", class: "jump", hidden: true, onclick: () => this.toEnd() }, "Follow the text");
@@ -36,10 +37,6 @@ export class Thinking {
   }
 
   update(state) {
-    const last = state.steps[state.steps.length - 1]?.seq ?? 0;
-    const unseen = last - state.steps.length;
-    this.missing.hidden = unseen === 0;
-    if (unseen) say(this.missing, `${format.count(unseen, "step")} happened while this page was not looking. Outputs have the whole text.`);
     let fresh = false;
     for (const step of state.steps) {
       const before = this.seen.get(step.seq);
@@ -48,11 +45,39 @@ export class Thinking {
       this.takeStep(step, before ?? -1);
       fresh = true;
     }
+    // The steps that the state has let go do not come again.
+    if (this.seen.size > 2 * state.steps.length) this.seen = new Map(state.steps.map((step) => [step.seq, step.text.length]));
     this.tellUsage(state);
     this.tellRest(state);
+    this.tellMissing(state);
     if (!fresh) return;
-    this.note.hidden = this.blocks.length > 0;
+    this.tellNothing();
     if (this.follows) this.toEnd();
+  }
+
+  tellMissing(state) {
+    const unseen = (state.steps[state.steps.length - 1]?.seq ?? 0) - state.stepsTaken;
+    const words = [
+      unseen > 0 ? `${format.count(unseen, "step")} happened while this page was not looking.` : null,
+      this.dropped ? "What ended first is no longer shown here." : null,
+    ].filter(Boolean);
+    this.missing.hidden = words.length === 0;
+    say(this.missing, words.length ? [...words, "Outputs have the whole text."].join(" ") : "");
+  }
+
+  tellNothing() {
+    this.note.hidden = this.blocks.some((block) => !block.element.hidden);
+    say(this.note, this.only === null ? "Nothing has been said yet." : `Nothing has been said by ${this.labels.get(this.only) ?? this.only} yet.`);
+  }
+
+  /** Only so many blocks are shown: of those that have ended, the first goes. */
+  drop() {
+    const place = Math.max(0, this.blocks.findIndex((block) => block.ended));
+    const [block] = this.blocks.splice(place, 1);
+    block.element.remove();
+    const key = `${block.nodeId}/${block.item}`;
+    if (this.open.get(key) === block) this.open.delete(key);
+    this.dropped = true;
   }
 
   takeStep(step, before) {
@@ -64,7 +89,7 @@ export class Thinking {
       this.blocks.push(block);
       this.stream.append(block.element);
       block.filter(this.only);
-      while (this.blocks.length > BLOCKS_SHOWN) this.blocks.shift().element.remove();
+      while (this.blocks.length > BLOCKS_SHOWN) this.drop();
     }
     block.take(step);
   }
@@ -78,11 +103,11 @@ export class Thinking {
     }
   }
 
-  /** A fan-out comes to rest with its items, without a step of its own. */
+  /** What waits has a step for it, but none for going on; and a fan-out comes to rest with its items, without a step. */
   tellRest(state) {
     for (const block of this.blocks) {
-      if (block.ended || block.nodeId === null || block.item !== null) continue;
-      const status = state.node(block.nodeId)?.status;
+      if (block.ended || block.nodeId === null) continue;
+      const status = (block.item === null ? state.node(block.nodeId) : state.items.get(block.nodeId)?.get(block.item))?.status;
       if (status) block.show(status);
     }
   }
@@ -90,6 +115,7 @@ export class Thinking {
   filter(only) {
     this.only = only;
     for (const block of this.blocks) block.filter(only);
+    this.tellNothing();
     if (this.follows) this.toEnd();
   }
 
@@ -135,8 +161,7 @@ class Block {
     }
     if (end !== undefined || step.node_id === null) {
       this.ended = true;
-      set(this.state, icon(end ?? step.kind, 14));
-      this.element.classList.add(`state-${end ?? step.kind}`);
+      this.show(end ?? step.kind);
       const took = format.seconds(step.at) - format.seconds(this.began);
       if (took >= 0.05) say(this.time, `${format.clock(step.at)}, ${format.duration(took)}`);
     }
@@ -146,6 +171,7 @@ class Block {
     if (status === this.shown) return;
     this.shown = status;
     set(this.state, icon(status, 14));
+    this.element.className = `block state-${status}`;
   }
 
   tellUsage({ usage, attempt }) {

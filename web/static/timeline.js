@@ -28,7 +28,7 @@ export class Timeline {
   update(state, now = Date.now() / 1000) {
     const { status } = state;
     const from = format.seconds(status.started_at ?? status.created_at);
-    const end = state.atRest ? this.lastEnd(status) : now;
+    const end = state.atRest ? state.lastSign : now;
     const whole = Math.max(end - from, 0.001);
     const at = (seconds) => `${Math.min(100, Math.max(0, (100 * (seconds - from)) / whole)).toFixed(2)}%`;
     const wide = (one, other) => `${Math.min(100, Math.max(0.4, (100 * (other - one)) / whole)).toFixed(2)}%`;
@@ -55,11 +55,6 @@ export class Timeline {
       attribute(row, "title", words);
     }
     set(this.axis, h("span", {}, format.clock(new Date(from * 1000))), h("span", {}, format.duration(whole)), h("span", {}, format.clock(new Date(end * 1000))));
-  }
-
-  lastEnd(status) {
-    const ends = Object.values(status.node_results).map((result) => format.seconds(result.finished_at) ?? 0);
-    return Math.max(format.seconds(status.finished_at) ?? 0, ...ends) || Date.now() / 1000;
   }
 
   waitedFor(id, status) {
