@@ -3,12 +3,19 @@
 
 import { attribute, freshId, h, say } from "./dom.js";
 
-/** A labelled field: `read()` gives its value (undefined: not given), `fail(message)` shows what is wrong with it. */
+/**
+ * A labelled field: `read()` gives its value (undefined: not given), `fail(message)` shows what is wrong with it.
+ * `typed()` is what stands in it, and `type(that)` puts it back.
+ */
 export class Field {
-  constructor(name, { label = name, description = "", required = false, control, read, inline = false }) {
+  constructor(name, { label = name, description = "", required = false, control, read, inline = false, typed, type }) {
     this.name = name;
     this.read = read;
     this.control = control;
+    this.typed = typed ?? (() => control.value);
+    this.type = type ?? ((text) => {
+      control.value = text;
+    });
     const id = freshId("field");
     control.id = id;
     this.message = h("p", { class: "error", id: `${id}-error`, hidden: true });
@@ -88,7 +95,10 @@ function typed(name, about, control) {
 
 function checkbox(name, about, checked) {
   const control = h("input", { type: "checkbox", checked });
-  return new Field(name, { ...about, control, inline: true, read: () => control.checked });
+  const type = (on) => {
+    control.checked = on;
+  };
+  return new Field(name, { ...about, control, inline: true, read: () => control.checked, typed: () => control.checked, type });
 }
 
 function select(name, about, options, given) {
@@ -106,7 +116,11 @@ function choices(name, about, options, given) {
     return { box, option, element: h("div", { class: "field-inline" }, box, h("label", { for: id }, shown(option))) };
   });
   const control = h("div", { role: "group", "aria-label": about.label }, boxes.map((each) => each.element));
-  return new Field(name, { ...about, control, read: () => boxes.filter((each) => each.box.checked).map((each) => each.option) });
+  const read = () => boxes.filter((each) => each.box.checked).map((each) => each.option);
+  const type = (on) => {
+    for (const [place, { box }] of boxes.entries()) box.checked = on[place];
+  };
+  return new Field(name, { ...about, control, read, typed: () => boxes.map(({ box }) => box.checked), type });
 }
 
 function json(name, about, given, empty) {

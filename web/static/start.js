@@ -6,6 +6,7 @@ import { Said } from "./dialog.js";
 import { h, set } from "./dom.js";
 import { inputField, showErrors } from "./forms.js";
 import { Graph } from "./graph.js";
+import { keep, kept } from "./kept.js";
 import { planText } from "./plan.js";
 import { session } from "./session.js";
 
@@ -44,6 +45,9 @@ function startForm(workflow, choices, signal) {
   const budget = budgetFields("At most");
   const left = h("div", { class: "error", role: "alert" });
   const said = new Said();
+  const more = h("details", {}, h("summary", {}, "Labels, durability, budget"), h("div", { class: "fields-list" },
+    h("div", { class: "field" }, h("label", { for: "labels" }, "Labels"), labels),
+    h("div", { class: "field" }, h("label", { for: "durability" }, "Durability"), durability), budget.element));
   const body = () => ({
     workflow: workflow.fingerprint,
     inputs: Object.fromEntries(fields.map((field) => [field.name, field.read()]).filter(([, value]) => value !== undefined)),
@@ -54,8 +58,9 @@ function startForm(workflow, choices, signal) {
   });
   const refused = (action, error) => {
     const general = showErrors(fields, error, "inputs");
-    set(left, general.map((text) => h("p", {}, text)));
-    said.refused(action, { message: general.length ? general[0] : "see the fields." });
+    const [only] = general.length === 1 ? general : [];
+    set(left, only ? null : general.map((text) => h("p", {}, text)));
+    said.refused(action, { name: error.name, message: only ?? (general.length ? "see what is listed." : "see the fields.") });
   };
   const attempt = async (button, action, send, done) => {
     button.disabled = true;
@@ -75,10 +80,30 @@ function startForm(workflow, choices, signal) {
     return attempt(look, "The plan", () => post("/executions?plan=true", body(), { signal }), (found) => set(plan, planText(found, { brief: true })));
   } }, "Plan it");
   const go = h("button", { type: "submit", class: "primary" }, "Start");
-  return h("form", { class: "card start-form", novalidate: true, "aria-label": "Start an execution", onsubmit: (event) => {
+  // Whoever tries again because no answer came does not start it twice.
+  let tried = { text: "", key: "" };
+  const key = () => {
+    const text = JSON.stringify(body());
+    if (text !== tried.text) tried = { text, key: crypto.randomUUID?.() ?? String(Math.random()) };
+    return tried.key;
+  };
+  const own = `start ${workflow.fingerprint}`;
+  for (const field of fields) if (kept(own)?.has(field.name)) field.type(kept(own).get(field.name));
+  const [hers, named, how, most] = kept("start") ?? [user.value, "", "", null];
+  user.value = hers;
+  labels.value = named;
+  durability.value = how;
+  if (most) budget.type(most);
+  // Nothing that is sent along is out of sight.
+  more.open = Boolean(named || how || most?.[0]);
+  const remembers = () => {
+    keep(own, new Map(fields.map((field) => [field.name, field.typed()])));
+    keep("start", [user.value, labels.value, durability.value, budget.typed()]);
+  };
+  return h("form", { class: "card start-form", novalidate: true, "aria-label": "Start an execution", oninput: remembers, onchange: remembers, onsubmit: (event) => {
     event.preventDefault();
     remember(user.value.trim());
-    attempt(go, "The start", () => post("/executions", body(), { headers: { "Idempotency-Key": crypto.randomUUID?.() ?? String(Math.random()) } }),
+    attempt(go, "The start", () => post("/executions", body(), { headers: { "Idempotency-Key": key() } }),
       (started) => {
         location.hash = `#/executions/${started.execution_id}`;
       });
@@ -86,10 +111,7 @@ function startForm(workflow, choices, signal) {
   h("div", { class: "field" }, h("label", { for: "workflow" }, "Workflow"), choose, written.description ? h("p", { class: "muted" }, written.description) : null),
   fields.length ? h("div", { class: "fields-list" }, fields.map((field) => field.element)) : h("p", { class: "muted" }, "It asks for nothing."),
   session.user !== null ? null : h("div", { class: "field" }, h("label", { for: "user" }, "For the user"), user, h("p", { class: "muted hint" }, "On whose behalf it runs, and with whose keys.")),
-  h("details", {}, h("summary", {}, "Labels, durability, budget"), h("div", { class: "fields-list" },
-    h("div", { class: "field" }, h("label", { for: "labels" }, "Labels"), labels),
-    h("div", { class: "field" }, h("label", { for: "durability" }, "Durability"), durability), budget.element)),
-  plan, left, h("div", { class: "buttons" }, go, look), said.element);
+  more, plan, left, h("div", { class: "buttons" }, go, look), said.element);
 }
 
 function readLabels(text) {

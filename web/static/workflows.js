@@ -5,9 +5,12 @@ import { problemText, Said } from "./dialog.js";
 import { h, set } from "./dom.js";
 import * as format from "./format.js";
 import { Graph } from "./graph.js";
+import { forget, keep, kept } from "./kept.js";
+import { session } from "./session.js";
 import { Tabs } from "./tabs.js";
 
 const CHECK_AFTER = 500;
+const DRAFT = "draft of a workflow";
 
 export async function show(root, { rest: [reference], signal }) {
   const { workflows } = await persist(() => get("/workflows", { signal }), signal);
@@ -48,14 +51,17 @@ async function showOne(root, { fingerprint }, versions, signal) {
 
 function versionList(versions, shown, signal) {
   const out = h("div", { "aria-live": "polite" });
+  let asked = null;
   const compare = async (other) => {
+    asked = other;
     try {
       const found = await get(`/workflows/${other}/diff/${shown}`, { signal });
+      if (asked !== other) return;
       const kinds = { "+": "added", "-": "removed", "@": "place" };
       set(out, h("p", { class: "muted" }, `From ${format.shortId(other)} to ${format.shortId(shown)}:`), found.lines.length ? h("ol", { class: "diff card" }, found.lines.map(([kind, line]) =>
         h("li", { class: kinds[kind] ?? "" }, kind === "@" ? line : `${kind} ${line}`))) : h("p", {}, "They say the same."));
     } catch (error) {
-      if (!signal.aborted) set(out, h("div", { class: "error" }, problemText(error)));
+      if (!signal.aborted && asked === other) set(out, h("div", { class: "error" }, problemText(error)));
     }
   };
   const rows = versions.map((each) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: `#/workflows/${each.fingerprint}`, class: "id" }, format.shortId(each.fingerprint))),
@@ -72,20 +78,26 @@ function showDraft(root, signal) {
   graph.element.hidden = true;
   signal.addEventListener("abort", () => graph.stop());
   const said = new Said();
+  const operates = session.user === null;
   const register = h("button", { type: "button", class: "primary", disabled: true, onclick: async () => {
     try {
-      const kept = await send("/workflows");
-      said.done(`Registered as ${kept.name}, ${format.shortId(kept.fingerprint)}.`);
-      location.hash = `#/workflows/${kept.fingerprint}`;
+      const { fingerprint } = await send("/workflows");
+      forget(DRAFT);
+      location.hash = `#/workflows/${fingerprint}`;
     } catch (error) {
+      if (signal.aborted) return;
       said.refused("The document", error);
+      set(faults, problemText(error));
     }
   } }, "Register");
   const send = (path) => {
     const text = area.value.trim();
     return ask("POST", path, { ...(text.startsWith("{") ? { text: area.value, headers: { "Content-Type": "application/json" } } : { text: area.value }), signal });
   };
+  let question = null;
   const check = async () => {
+    // Only the answer about what is written now counts.
+    const asked = (question = {});
     register.disabled = true;
     if (!area.value.trim()) {
       set(faults);
@@ -94,20 +106,28 @@ function showDraft(root, signal) {
     }
     try {
       const { valid, errors } = await send("/workflows/validate");
+      if (asked !== question) return;
       register.disabled = !valid;
       graph.element.hidden = !valid;
       set(faults, valid ? h("p", { class: "said-done" }, "Valid.") : [h("p", {}, format.count(errors.length, "error")), h("ul", { class: "faults" }, errors.map((error) => fault(error, area)))]);
-      if (valid) graph.draw(await send("/workflows/layout"));
+      if (!valid) return;
+      const picture = await send("/workflows/layout");
+      if (asked === question) graph.draw(picture);
     } catch (error) {
-      if (!signal.aborted) set(faults, h("div", { class: "error" }, problemText(error)));
+      if (!signal.aborted && asked === question) set(faults, h("div", { class: "error" }, problemText(error)));
     }
   };
   let timer = null;
   area.addEventListener("input", () => {
+    keep(DRAFT, area.value);
+    register.disabled = true;
     clearTimeout(timer);
     timer = setTimeout(check, CHECK_AFTER);
   });
-  set(root, h("div", { class: "card stack" }, h("label", { for: "document" }, "A workflow document, as YAML or JSON"), area, h("div", { class: "buttons" }, h("button", { type: "button", onclick: check }, "Validate"), register), said.element, faults), graph.element);
+  set(root, h("div", { class: "card stack" }, h("label", { for: "document" }, "A workflow document, as YAML or JSON"), area, h("div", { class: "buttons" }, h("button", { type: "button", onclick: check }, "Validate"), operates ? register : null),
+    operates ? said.element : h("p", { class: "muted" }, "Registering is for operators: a name means the same for everybody."), faults), graph.element);
+  area.value = kept(DRAFT) ?? "";
+  if (area.value) check();
 }
 
 function fault(error, area) {
