@@ -23,11 +23,14 @@ async def test_killed_server_is_noticed_and_its_successor_followed_to_the_end(
     )
     await expect(state(page)).to_have_text("running")
     shown = await stream(page).text_content()
+    time = page.locator(".facts").first.locator("div", has_text="Time").locator("dd")
+    lasted = await time.text_content()
     percent = await page.get_by_role("progressbar").get_attribute("aria-valuenow")
     # A look of the page's clock must change nothing that only the server can know.
     await page.evaluate("() => new Promise((done) => setTimeout(done, 1200))")
     assert await stream(page).text_content() == shown
     assert await page.get_by_role("progressbar").get_attribute("aria-valuenow") == percent
+    assert await time.text_content() == lasted
     own_server.start()
     await expect(banner).to_be_hidden()
     await expect(state(page)).to_have_text("completed", timeout=25_000)
@@ -42,4 +45,19 @@ async def test_list_is_followed_over_a_restart(own_server: Server, open_page: Op
     own_server.start()
     own_server.begin(slow(name="after"))
     await expect(page.locator(".rows .row").first).to_contain_text("after", timeout=15_000)
+    await expect(page.locator("#banner")).to_be_hidden()
+
+
+async def test_view_that_could_not_be_loaded_is_shown_once_the_server_is_back(
+    own_server: Server, open_page: Open
+) -> None:
+    page = await open_page("#/executions", server=own_server)
+    await expect(page.get_by_role("heading", name="Nothing has run here yet")).to_be_visible()
+    own_server.kill()
+    await expect(page.locator("#banner")).to_contain_text("Connection lost")
+    async with page.expect_event("requestfailed", lambda request: "workflows.js" in request.url):
+        await page.get_by_role("link", name="Workflows").click()
+    await expect(page.locator("#banner")).to_contain_text("Connection lost")
+    own_server.start()
+    await expect(page.get_by_label("A workflow document")).to_be_visible()
     await expect(page.locator("#banner")).to_be_hidden()

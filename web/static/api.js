@@ -4,6 +4,8 @@ import { clock } from "./format.js";
 
 const FIRST_DELAY = 500;
 const LONGEST_DELAY = 5000;
+/** The answer of a server that has more requests under way than it takes. */
+const BUSY = 429;
 
 /** What the server refused: an RFC 9457 problem. */
 export class Problem extends Error {
@@ -90,7 +92,7 @@ export async function persist(action, signal) {
       return await action();
     } catch (error) {
       if (signal?.aborted) throw error;
-      if (!(error instanceof Away || (error instanceof Problem && error.status >= 500))) throw error;
+      if (!(error instanceof Away || (error instanceof Problem && (error.status >= 500 || error.status === BUSY)))) throw error;
       connection.lost(error.message);
     }
     await pause(delay, signal);
@@ -99,10 +101,15 @@ export async function persist(action, signal) {
 
 export function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal?.addEventListener("abort", () => {
+    const over = () => {
       clearTimeout(timer);
       reject(signal.reason);
-    });
+    };
+    const timer = setTimeout(() => {
+      // A view that is open for hours waits thousands of times: none of them may stay with its signal.
+      signal?.removeEventListener("abort", over);
+      resolve();
+    }, milliseconds);
+    signal?.addEventListener("abort", over, { once: true });
   });
 }

@@ -1,6 +1,6 @@
 // The page's frame: which view is shown, the banner, light and dark, signing in. Knows no view from within.
 
-import { connection, persist, Problem } from "./api.js";
+import { connection, get, persist, Problem } from "./api.js";
 import { h, set } from "./dom.js";
 import { icon } from "./icons.js";
 import { learnSession, session, sessionPart, showSignIn } from "./session.js";
@@ -13,19 +13,33 @@ const VIEWS = [
 ];
 const EXECUTION = { name: "executions", title: "Execution", load: () => import("./execution.js") };
 
+const RELOADED = "offbook-reloaded";
+/** Milliseconds within which the page does not load itself anew twice. */
+const RELOAD_AFTER = 10_000;
+
 const main = document.getElementById("main");
 const banner = document.getElementById("banner");
 let current = new AbortController();
 
 function route() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-  const [name = "", ...rest] = path.split("/").map(decodeURIComponent);
+  const [name = "", ...rest] = path.split("/").map(decoded);
   const view = VIEWS.find((each) => each.name === name) ?? VIEWS[0];
   const chosen = view.name === "executions" && rest[0] ? EXECUTION : view;
   return { view: chosen, rest, query: new URLSearchParams(query ?? "") };
 }
 
-async function show() {
+/** A part of the address, which anybody may have written. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+/** Show the view of the address. `moved`: it was another one before, and what had the focus is gone with it. */
+async function show({ moved = false } = {}) {
   current.abort(new DOMException("another view is shown", "AbortError"));
   current = new AbortController();
   const { signal } = current;
@@ -36,10 +50,37 @@ async function show() {
     if (!session.known) await persist(() => learnSession(signal), signal);
     drawNavigation(view.name);
     drawEnd();
-    const module = await view.load();
+    if (moved && document.activeElement === document.body) main.focus({ preventScroll: true });
+    const module = await loaded(view, signal);
     if (!signal.aborted) await module.show(main, { rest, query, signal });
   } catch (error) {
     if (!signal.aborted) tell(error);
+  }
+}
+
+/**
+ * Load a view's module. A browser never asks again for a module that it could not load once, and a newer server no
+ * longer has it: once the server answers, the page is loaded anew.
+ */
+async function loaded(view, signal) {
+  try {
+    return await view.load();
+  } catch (error) {
+    await persist(() => get("/session", { signal }), signal);
+    if (!mayReload()) throw error;
+    location.reload();
+    return new Promise(() => {});
+  }
+}
+
+function mayReload() {
+  try {
+    const last = Number(sessionStorage.getItem(RELOADED) ?? 0);
+    sessionStorage.setItem(RELOADED, String(Date.now()));
+    return Date.now() - last > RELOAD_AFTER;
+  } catch {
+    // Where nothing can be kept, a module that is never there would have the page loaded again and again.
+    return false;
   }
 }
 
@@ -48,12 +89,16 @@ function tell(error) {
   if (error instanceof Problem && error.status === 401) return;
   if (!(error instanceof Problem)) console.error(error);
   set(main, h("div", { class: "empty", role: "alert" }, h("h1", {}, error.title || "This did not work"),
-    h("p", {}, error.message), h("button", { type: "button", onclick: show }, "Try again")));
+    h("p", {}, error.message), h("button", { type: "button", onclick: () => show() }, "Try again")));
 }
 
 function drawNavigation(name) {
-  set(document.getElementById("nav"), VIEWS.filter((view) => !view.operators || session.user === null).map((view) =>
+  const nav = document.getElementById("nav");
+  set(nav, VIEWS.filter((view) => !view.operators || session.user === null).map((view) =>
     h("a", { href: `#/${view.name}`, "aria-current": view.name === name ? "page" : null }, view.title)));
+  // On a narrow screen not all of them may be in sight.
+  const shown = nav.querySelector("[aria-current]");
+  if (shown) nav.scrollLeft = shown.offsetLeft - nav.offsetLeft + shown.offsetWidth - nav.clientWidth;
 }
 
 function drawEnd() {
@@ -74,20 +119,20 @@ function drawEnd() {
   };
   label();
   matchMedia("(prefers-color-scheme: dark)").onchange = label;
-  set(document.getElementById("top-end"), sessionPart(show), button);
+  set(document.getElementById("top-end"), sessionPart(() => show()), button);
 }
 
 connection.listeners.add((message) => {
   banner.hidden = !message;
   set(banner, message ? [icon("recovering"), h("span", {}, message)] : []);
 });
-window.addEventListener("hashchange", show);
+window.addEventListener("hashchange", () => show({ moved: true }));
 window.addEventListener("signed-out", () => {
   current.abort(new DOMException("signed out", "AbortError"));
   current = new AbortController();
   document.title = "Sign in · Offbook";
   set(document.getElementById("nav"));
-  showSignIn(main, show);
+  showSignIn(main, () => show());
   drawEnd();
 });
 document.getElementById("skip").addEventListener("click", () => main.focus());

@@ -1,6 +1,7 @@
 // The list of executions: live, filtered, and as long as it may be: only the rows that are seen are elements.
 
-import { get, persist } from "./api.js";
+import { get, persist, Problem } from "./api.js";
+import { problemText } from "./dialog.js";
 import { attribute, freshId, h, say, set } from "./dom.js";
 import * as format from "./format.js";
 import { pill, setPill } from "./icons.js";
@@ -26,7 +27,8 @@ class List {
     this.order = [];
     this.shown = [];
     this.cursor = null;
-    this.loading = null;
+    this.loading = false;
+    this.asking = new Set();
     this.lines = new Map();
     this.search = "";
     this.listening = signal;
@@ -38,7 +40,7 @@ class List {
 
   build() {
     const id = freshId("list");
-    this.count = h("p", { class: "muted", role: "status", id });
+    this.count = h("p", { class: "muted", role: "status", id }, "Loading …");
     this.body = h("div", { class: "rows", role: "rowgroup" });
     this.head = h("div", { class: "row row-head", role: "row" },
       ["Status", "Workflow", "Progress", "User", "Age", "Tokens", "Cost"].map((name) =>
@@ -72,7 +74,7 @@ class List {
       placeholder: name === "label" ? "label=value" : name,
       onchange: (event) => this.filter(name, event.target.value.trim()),
     }));
-    const search = h("input", {
+    const search = this.searchField = h("input", {
       type: "search", "aria-label": "Search what is listed, or enter an id", placeholder: "Search, or an id",
       oninput: () => {
         const text = search.value.trim().toLowerCase();
@@ -114,11 +116,25 @@ class List {
     return `/events${query.size ? `?${query}` : ""}`;
   }
 
+  /** Ask for a page; what is heard meanwhile comes with it, since the page may be older than that. */
+  async page(cursor, signal) {
+    const news = [];
+    this.asking.add(news);
+    try {
+      const page = await persist(() => get(this.path(cursor), { signal }), signal);
+      signal.throwIfAborted();
+      return { page, news };
+    } finally {
+      this.asking.delete(news);
+    }
+  }
+
   /** Load the newest anew; what was loaded further down stays if it follows on. */
   async load() {
-    const signal = this.listening;
-    const page = await persist(() => get(this.path(), { signal }), signal);
-    signal.throwIfAborted();
+    const question = (this.question = {});
+    const { page, news } = await this.page(null, this.listening);
+    // Only the answer to the latest question is shown.
+    if (question !== this.question) return;
     const oldest = page.executions[page.executions.length - 1];
     const before = this.order;
     this.rows.clear();
@@ -126,23 +142,28 @@ class List {
     if (follows) this.take(before.slice(before.findIndex((row) => row.execution_id === oldest.execution_id)));
     else this.cursor = page.next_cursor;
     this.take(page.executions);
+    for (const tell of news) tell();
     this.arrange();
   }
 
   async more() {
-    if (this.cursor === null || this.loading !== null) return;
-    const signal = this.listening;
-    this.loading = persist(() => get(this.path(this.cursor), { signal }), signal);
+    if (this.cursor === null || this.loading) return;
+    const { cursor, listening: signal } = this;
+    this.loading = true;
     try {
-      const page = await this.loading;
-      signal.throwIfAborted();
+      const { page, news } = await this.page(cursor, signal);
+      // The list may have been loaded anew, and go on elsewhere.
+      if (cursor !== this.cursor) return;
       this.take(page.executions);
       this.cursor = page.next_cursor;
+      for (const tell of news) tell();
     } catch (error) {
-      if (!signal.aborted) throw error;
+      if (signal.aborted) return;
+      if (!(error instanceof Problem)) throw error;
+      say(this.count, error.message);
       return;
     } finally {
-      this.loading = null;
+      this.loading = false;
     }
     this.arrange();
   }
@@ -160,7 +181,10 @@ class List {
       try {
         await followList(this, this.listening);
       } catch (error) {
-        if (!this.listening.aborted) throw error;
+        if (this.listening.aborted) continue;
+        if (!(error instanceof Problem)) throw error;
+        this.refused(error);
+        await new Promise((resolve) => this.listening.addEventListener("abort", resolve, { once: true }));
       }
     }
   }
@@ -178,13 +202,19 @@ class List {
   }
 
   change(row) {
-    if (this.wanted(row)) this.rows.set(row.execution_id, { ...this.rows.get(row.execution_id), ...row });
-    else this.rows.delete(row.execution_id);
-    this.arrangeSoon();
+    this.tell(() => {
+      if (this.wanted(row)) this.rows.set(row.execution_id, { ...this.rows.get(row.execution_id), ...row });
+      else this.rows.delete(row.execution_id);
+    });
   }
 
   remove(id) {
-    this.rows.delete(id);
+    this.tell(() => this.rows.delete(id));
+  }
+
+  tell(news) {
+    for (const heard of this.asking) heard.push(news);
+    news();
     this.arrangeSoon();
   }
 
@@ -202,12 +232,40 @@ class List {
     const more = this.cursor === null ? "" : " or more";
     say(this.count, this.search ? `${this.shown.length} of ${this.order.length}${more} listed` : `${format.count(this.order.length, "execution")}${more}`);
     const nothing = this.shown.length === 0;
-    this.empty.hidden = !nothing;
     this.scroller.hidden = nothing;
-    if (nothing) set(this.empty, this.order.length || [...this.query.keys()].length
-      ? h("p", {}, "Nothing fits. ", h("a", { href: "#/executions" }, "Show all executions"))
-      : [h("h2", {}, "Nothing has run here yet"), h("p", {}, h("a", { href: "#/start" }, "Start an execution"), ", or send one to ", h("code", {}, "POST /executions"), ".")]);
+    this.sayEmpty(!nothing ? "" : this.cursor !== null ? "searching" : this.order.length || this.query.size ? "no fit" : "none");
     this.draw();
+  }
+
+  /** Say why no row is shown; what is said already is left alone, for whoever is about to use it. */
+  sayEmpty(why) {
+    this.empty.hidden = !why;
+    if (why === this.saidEmpty) return;
+    this.saidEmpty = why;
+    const texts = {
+      searching: () => h("p", {}, "Nothing fits so far. Older ones are being looked through …"),
+      "no fit": () => h("p", {}, "Nothing fits. ", h("a", { href: "#/executions", onclick: (event) => this.showAll(event) }, "Show all executions")),
+      none: () => [h("h2", {}, "Nothing has run here yet"), h("p", {}, h("a", { href: "#/start" }, "Start an execution"), ", or send one to ", h("code", {}, "POST /executions"), ".")],
+    };
+    set(this.empty, texts[why]?.());
+  }
+
+  /** Where only the search hides what there is, the address is the same: there is nothing that a link would change. */
+  showAll(event) {
+    if (this.query.size) return;
+    event.preventDefault();
+    this.search = this.searchField.value = "";
+    this.arrange();
+    this.searchField.focus();
+  }
+
+  /** What is asked for is refused: say why, until something else is asked for. */
+  refused(error) {
+    this.scroller.hidden = true;
+    say(this.count, "");
+    this.empty.hidden = false;
+    this.saidEmpty = null;
+    set(this.empty, h("div", { class: "error", role: "alert" }, problemText(error)));
   }
 
   matches(row) {

@@ -1,12 +1,12 @@
 // Following what changes: the events of an execution, told by its actor. Reconnects by itself, and says while it cannot.
 
-import { connection, get, pause, persist, Problem } from "./api.js";
+import { get, pause, persist, Problem } from "./api.js";
 import { ENDED, ExecutionState } from "./state.js";
+import { hear, shown } from "./stream.js";
 
-const WAIT_SECONDS = 20;
 const FRAME = 60;
+const AFTER_REFUSAL = 1000;
 const EVENTS = ["snapshot", "status", "node", "item", "progress", "step", "text", "usage"];
-const RESUMED = "offbook-resumed";
 
 /**
  * Keep an ExecutionState up to date. `onChange(state, changedNodes)` is called at most once a frame; `onGone(problem)`
@@ -23,21 +23,17 @@ export class Follower {
     this.drawing = null;
     this.lastId = "";
     this.wake = () => {};
-    this.others = new BroadcastChannel(RESUMED);
-    this.others.addEventListener("message", ({ data }) => data === id && this.wake());
-    signal.addEventListener("abort", () => {
-      clearTimeout(this.drawing);
-      this.others.close();
-    });
+    signal.addEventListener("abort", () => clearTimeout(this.drawing));
   }
 
   async run() {
     try {
       for (;;) {
+        await shown(this.signal);
         if (this.lastId === "") await this.begin();
-        const over = ENDED.has(this.state.status.status) || (await this.listen());
-        if (over) await this.whileItRests();
-        else await this.shown();
+        const why = ENDED.has(this.state.status.status) ? "end" : await this.listen();
+        if (why === "end") await this.whileItRests();
+        else if (why === "refused") await this.explain();
       }
     } catch (error) {
       if (this.signal.aborted) return;
@@ -53,76 +49,60 @@ export class Follower {
     this.take({ ...payload, partial: false });
   }
 
-  /** Hear events until the end (true), or until this page is not looked at (false). */
+  /** Hear events: until the "end", until the page is "hidden", or until they are "refused". */
   listen() {
-    return new Promise((resolve, reject) => {
-      const after = this.lastId ? `?after=${this.lastId}` : "";
-      const source = new EventSource(`/executions/${this.id}/events${after}`);
-      const done = (how, result) => {
-        source.close();
-        document.removeEventListener("visibilitychange", hidden);
-        this.signal.removeEventListener("abort", aborted);
-        how(result);
-      };
-      // Browsers open few connections to a server: a page that nobody sees takes none.
-      const hidden = () => document.hidden && done(resolve, false);
-      const aborted = () => done(reject, this.signal.reason);
-      document.addEventListener("visibilitychange", hidden);
-      this.signal.addEventListener("abort", aborted);
-      source.onopen = () => connection.back();
-      source.onerror = () => {
-        if (source.readyState === EventSource.CONNECTING) connection.lost("the stream of events broke off");
-        else done((refused) => this.explain().then(() => resolve(refused), reject), false);
-      };
-      for (const name of EVENTS) source.addEventListener(name, (event) => this.hear(name, event));
-      source.addEventListener("end", (event) => {
-        this.hear("end", event);
-        done(resolve, true);
-      });
-    });
+    const after = this.lastId ? `?after=${this.lastId}` : "";
+    const handlers = Object.fromEntries(EVENTS.map((name) => [name, (event) => this.hear(name, event)]));
+    handlers.end = (event, done) => {
+      this.hear("end", event);
+      done("end");
+    };
+    return hear(`/executions/${this.id}/events${after}`, this.signal, handlers);
   }
 
   /** A stream was refused, which says nothing of why: ask for what does. Returns when it may be tried again. */
   async explain() {
     await persist(() => get(`/status/${this.id}`, { signal: this.signal }), this.signal);
-    await pause(FRAME, this.signal);
+    await pause(AFTER_REFUSAL, this.signal);
   }
 
-  /** An ended execution tells nothing more; if somebody resumes it, that is news, as long as it is in memory. */
+  /**
+   * An ended execution tells nothing more. That somebody resumes or deletes it is told to those who follow the list,
+   * also when it is no longer in memory. Returns when it is to be asked for again.
+   */
   async whileItRests() {
     this.lastId = "";
-    const woken = new Promise((resolve) => {
-      this.wake = () => resolve(null);
+    const { workflow, user_id: user, epoch } = this.state.status;
+    const where = new URLSearchParams({ workflow: workflow.fingerprint, ...(user ? { user } : {}) });
+    const why = await hear(`/events?${where}`, this.signal, {
+      ready: (_, done) => {
+        this.wake = () => done("woken");
+        // What came before the stream was open is not told.
+        this.askWhileItRests(epoch, done);
+      },
+      execution: (event, done) => {
+        const row = JSON.parse(event.data);
+        if (row.execution_id === this.id && row.epoch !== epoch) done("resumed");
+      },
+      deleted: (event, done) => JSON.parse(event.data).execution_id === this.id && done("deleted"),
+      gap: (_, done) => done("gap"),
     });
-    while (this.state.status.source === "memory") {
-      const { revision, epoch } = this.state.status;
-      const asked = persist(() => get(`/status/${this.id}?since=${revision}&wait=${WAIT_SECONDS}`, { signal: this.signal }), this.signal);
-      const payload = await Promise.race([asked, woken]);
-      asked.catch(() => {});
-      if (payload === null || payload.epoch !== epoch) return;
-      this.take(payload);
-    }
-    await Promise.race([woken, this.aborted()]);
+    this.wake = () => {};
+    if (why === "refused") await this.explain();
   }
 
-  /** Look again now: after a command, or when the page is looked at again. */
+  async askWhileItRests(epoch, done) {
+    try {
+      const payload = await get(`/status/${this.id}?since=${this.state.status.revision}`, { signal: this.signal });
+      if (payload.epoch !== epoch) done("resumed");
+    } catch (error) {
+      if (!this.signal.aborted) done(error.name);
+    }
+  }
+
+  /** Look again now: after a command. */
   look() {
     this.wake();
-    this.others.postMessage(this.id);
-  }
-
-  shown() {
-    if (!document.hidden) return Promise.resolve();
-    const seen = new Promise((resolve) => {
-      document.addEventListener("visibilitychange", resolve, { once: true });
-    });
-    return Promise.race([seen, this.aborted()]);
-  }
-
-  aborted() {
-    return new Promise((_, reject) => {
-      this.signal.addEventListener("abort", () => reject(this.signal.reason));
-    });
   }
 
   hear(name, event) {

@@ -1,6 +1,6 @@
 // Who the page speaks for, and signing in where the server wants a token. The cookie is one that no script can read.
 
-import { ask, get, Problem } from "./api.js";
+import { ask, get, persist, Problem } from "./api.js";
 import { h, say, set } from "./dom.js";
 
 /** For whom requests speak: a user, or an operator, whose `user_id` is null. */
@@ -44,7 +44,13 @@ export function showSignIn(root, onDone) {
 export function sessionPart(onDone) {
   if (!session.known || (session.expires === null && session.user === null)) return null;
   const out = session.expires === null ? null : h("button", { type: "button", class: "quiet", onclick: async () => {
-    await ask("DELETE", "/session");
+    try {
+      await persist(() => ask("DELETE", "/session"));
+    } catch (error) {
+      // A session that is over already asks to sign in by itself.
+      if (error instanceof Problem && error.status === 401) return;
+      throw error;
+    }
     session.known = false;
     onDone();
   } }, "Sign out");
