@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from offbook.cli.watched import OVER_IT, Watched
@@ -57,7 +57,7 @@ def render_header(watched: Watched) -> RenderableType:
         (f"epoch {payload['epoch']}", ""),
         (f"{payload['progress']['percent']:.0f}%", ""),
         (f"{estimated}{usage['input_tokens']} in, {estimated}{usage['output_tokens']} out tokens", ""),
-        (f"db {operations['writes']} writes, {operations['reads']} reads", "dim"),
+        (f"db {count(operations['writes'], 'write')}, {count(operations['reads'], 'read')}", "dim"),
     ]
     cost = payload.get("cost")
     if cost:
@@ -129,10 +129,25 @@ def describe_figures(entry: JsonObject) -> str:
         words.append(f"attempt {entry['attempt']}")
     tokens = entry["usage"]["output_tokens"]
     if tokens:
-        words.append(f"{tokens} tokens")
+        words.append(count(tokens, "token"))
     if entry.get("error") and entry["status"] not in OVER_IT:
         words.append(entry["error"]["type"])
     return "  ".join(words)
+
+
+def count(number: int, word: str) -> str:
+    """Say how many there are of something."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def execution_column() -> Column:
+    """Head the column of ids: they are there to be copied, so that others make room."""
+    return Column("execution", no_wrap=True, min_width=32)
+
+
+def one_line(text: str) -> Text:
+    """Have a text in a table cut rather than wrapped."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def tail(text: str, lines: int, width: int) -> str:

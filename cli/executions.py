@@ -11,7 +11,7 @@ from rich.table import Table
 from offbook.cli import arguments, options
 from offbook.cli.client import Client
 from offbook.cli.connect import Target, connect
-from offbook.cli.display import render
+from offbook.cli.display import execution_column, one_line, render
 from offbook.cli.exits import ExitCode, console, exit_code_at
 from offbook.cli.live import watch_one
 from offbook.cli.outcome import as_json_text, describe_receipt, print_outcome, print_value
@@ -106,11 +106,12 @@ def list_executions(
 
 
 def _table(rows: list[JsonObject]) -> Table:
-    table = Table("execution", "workflow", "status", "%", "user", "created", box=None, pad_edge=False)
+    table = Table(execution_column(), "workflow", "status", "%", "user", "created", box=None, pad_edge=False)
     for row in rows:
         percent = f"{row['percent']:.0f}"
         name = row["workflow"]["name"]
-        table.add_row(row["execution_id"], name, row["status"], percent, row["user_id"] or "-", row["created_at"])
+        user = one_line(row["user_id"] or "-")
+        table.add_row(row["execution_id"], one_line(name), row["status"], percent, user, one_line(row["created_at"]))
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from functools import partial
@@ -10,25 +11,27 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from offbook.cli import options
 from offbook.cli.client import Client
 from offbook.cli.connect import Target, connect
-from offbook.cli.display import STYLES
+from offbook.cli.display import STYLES, execution_column, one_line
 from offbook.cli.exits import ExitCode, ServerProblem, ServerUnreachable, console, exit_code_at
 from offbook.cli.outcome import print_outcome
 from offbook.cli.running import Interrupts, execute
 from offbook.cli.tree import Shape, render_tree
 from offbook.cli.watch import FRAMES_PER_SECOND, LONGEST_DELAY, follow_until_interrupted, open_show
 from offbook.workflows.errors import OffbookError
-from offbook.workflows.values import JsonObject
+from offbook.workflows.values import JsonObject, parse_time
 
 ROWS = 30
 """Executions in the list, the newest."""
+WIDE = 110
+"""Columns of a terminal from which on there is room for tokens and money."""
 
 
 def watch(
@@ -97,23 +100,61 @@ class ExecutionList:
         return [said] if _line(said) != _line(before) else []
 
     def draw(self) -> RenderableType:
-        table = Table("execution", "workflow", "status", "%", "user", "tokens", "cost", "created", box=None)
-        for row in self.rows.values():
-            style = STYLES.get(row["status"], "")
-            usage, cost = row.get("usage") or {}, row.get("cost") or {}
+        return _Rows(list(self.rows.values()), self.away)
+
+
+class _Rows:
+    """The list as a table: an id is whole, and what else does not fit is left out."""
+
+    def __init__(self, rows: list[JsonObject], away: str) -> None:
+        self._rows = rows
+        self._away = away
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = options.max_width >= WIDE
+        right = [Column(name, justify="right", no_wrap=True) for name in ("%", "tokens", "cost", "age")]
+        percent, tokens, money, age = right
+        columns: list[Column | str] = [
+            execution_column(),
+            Column("status", no_wrap=True),
+            percent,
+            "workflow",
+            "user",
+        ]
+        table = Table(*columns, *((tokens, money) if wide else ()), age, box=None, pad_edge=False)
+        now = time.time()
+        for row in self._rows:
+            figures = (_tokens(row), _money(row)) if wide else ()
             table.add_row(
                 row["execution_id"],
-                row["workflow"]["name"],
-                Text(row["status"], style),
+                Text(row["status"], STYLES.get(row["status"], "")),
                 f"{row['percent']:.0f}",
-                row["user_id"] or "-",
-                str(usage.get("input_tokens", 0) + usage.get("output_tokens", 0)),
-                f"{cost['amount']} {cost['currency']}" if cost else "-",
-                row["created_at"],
+                one_line(row["workflow"]["name"]),
+                one_line(row["user_id"] or "-"),
+                *figures,
+                _age(now - parse_time(row["created_at"])),
             )
-        if self.away:
-            table.caption = self.away
-        return table
+        if self._away:
+            table.caption = self._away
+        yield table
+
+
+def _tokens(row: JsonObject) -> str:
+    usage = row.get("usage") or {}
+    return str(usage.get("input_tokens", 0) + usage.get("output_tokens", 0))
+
+
+def _money(row: JsonObject) -> str:
+    cost = row.get("cost")
+    return f"{float(cost['amount']):.4f} {cost['currency']}" if cost else "-"
+
+
+def _age(seconds: float) -> str:
+    """Say how long ago in one unit."""
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
 
 
 def _line(row: JsonObject) -> str:

@@ -6,7 +6,7 @@ import json
 
 import typer
 
-from offbook.cli.display import render_error
+from offbook.cli.display import count, render_error
 from offbook.cli.exits import console
 from offbook.workflows.values import JsonObject, JsonValue
 
@@ -18,7 +18,7 @@ def print_outcome(status: JsonObject, *, drawn: bool = False) -> None:
     progress = status["progress"]
     typer.echo(
         f"{status['status']}: {progress['completed']} of {progress['total']} nodes, {tokens}, "
-        f"{status['db_ops']['writes']} database writes, {status['db_ops']['reads']} reads"
+        f"{count(status['db_ops']['writes'], 'database write')}, {count(status['db_ops']['reads'], 'read')}"
     )
     if status.get("receipt"):
         typer.echo(describe_receipt(status["receipt"]))

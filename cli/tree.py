@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -27,6 +28,10 @@ STREAMED = frozenset({"text", "thinking"})
 STEP_WIDTH = 60
 ITEM_TEXT = 48
 MAX_ITEMS = 8
+LEAST_LINES = 6
+"""Of the tree, however little room there is."""
+INTEREST = {"failed": 0, "running": 1, "waiting": 2, "completed": 3, "pending": 4}
+"""Which nodes of a large workflow are shown on a small screen before others."""
 
 
 class Shape:
@@ -43,30 +48,50 @@ class Shape:
     def ordered(self, nodes: Iterable[str]) -> list[str]:
         """Return the nodes so that each comes after all that it needs."""
         left = list(nodes)
-        placed: list[str] = []
+        placed: dict[str, None] = {}
         while left:
             ready = [each for each in left if all(need in placed for need in self.needs.get(each, ()))]
-            placed += ready or left
+            placed.update(dict.fromkeys(ready or left))
             left = [each for each in left if each not in placed]
-        return placed
+        return list(placed)
 
 
 def render_tree(watched: Watched, shape: Shape) -> RenderableType:
     """Draw header, tree, the last steps, thinking and text as they come, and what went wrong."""
-    parts: list[RenderableType] = [render_header(watched), _tree(watched, shape), _steps(watched)]
-    if not watched.status.at_rest:
-        parts.extend(render_streams(watched))
-    error = watched.payload.get("error")
-    if error:
-        parts.append(render_error(error))
-    return Group(*parts)
+    return _Picture(watched, shape)
 
 
-def _tree(watched: Watched, shape: Shape) -> RenderableType:
+class _Picture:
+    """The whole, in which the tree takes the lines that the others leave of the screen while it is drawn live."""
+
+    def __init__(self, watched: Watched, shape: Shape) -> None:
+        self._watched = watched
+        self._shape = shape
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        watched = self._watched
+        head = render_header(watched)
+        below: list[RenderableType] = [_steps(watched)]
+        if not watched.status.at_rest:
+            below.extend(render_streams(watched))
+        error = watched.payload.get("error")
+        if error:
+            below.append(render_error(error))
+        room = None
+        if console.is_terminal and not watched.status.at_rest:
+            taken = sum(len(console.render_lines(part, options, pad=False)) for part in (head, *below))
+            room = max(LEAST_LINES, console.size.height - taken - 1)
+        yield head
+        yield _tree(watched, self._shape, room)
+        yield from below
+
+
+def _tree(watched: Watched, shape: Shape, room: int | None) -> RenderableType:
     root = Tree(Text(watched.payload["workflow"]["name"], "bold"), guide_style="dim")
     branches: dict[str, Tree] = {}
     order = shape.ordered(watched.nodes)
-    for node_id in order:
+    shown = _of_interest(watched, order, room) if room is not None else set(order)
+    for node_id in [each for each in order if each in shown]:
         needs = [need for need in shape.needs.get(node_id, ()) if need in branches]
         parent = max(needs, key=order.index) if needs else None
         label = _label(node_id, watched.nodes[node_id])
@@ -74,18 +99,57 @@ def _tree(watched: Watched, shape: Shape) -> RenderableType:
         if others:
             label.append(f"  also after {', '.join(others)}", "dim")
         branch = branches[node_id] = (branches[parent] if parent else root).add(label)
-        if watched.nodes[node_id].get("items") and not watched.status.at_rest:
-            for item in watched.running_items(node_id)[:MAX_ITEMS]:
-                text = tail(watched.latest_text("text", node_id=node_id, item=item), 1, ITEM_TEXT)
-                branch.add(Text.assemble((f"[{item}] ", "cyan"), (text, "dim")))
+        for item in _items(watched, node_id):
+            text = tail(watched.latest_text("text", node_id=node_id, item=item), 1, ITEM_TEXT)
+            branch.add(_one_line(Text.assemble((f"[{item}] ", "cyan"), (text, "dim"))))
+    rest = Counter(watched.nodes[each]["status"] for each in order if each not in shown)
+    if rest:
+        words = ", ".join(f"{number} {status}" for status, number in rest.items())
+        root.add(_one_line(Text(f"and {rest.total()} more: {words}", "dim")))
     return root
+
+
+def _of_interest(watched: Watched, order: list[str], room: int) -> set[str]:
+    """Return the nodes to show in so many lines: what fails, runs or waits, then what lies next to that."""
+    lines = {node_id: 1 + len(_items(watched, node_id)) for node_id in order}
+    if 1 + sum(lines.values()) <= room:
+        return set(order)
+    # One line for the name of the workflow, and one for the nodes that are not shown.
+    left = room - 2
+    shown = set()
+    for _, _, node_id in sorted(_interest(watched, place, node_id) for place, node_id in enumerate(order)):
+        left -= lines[node_id]
+        if left < 0:
+            break
+        shown.add(node_id)
+    return shown
+
+
+def _interest(watched: Watched, place: int, node_id: str) -> tuple[int, int, str]:
+    status = watched.nodes[node_id]["status"]
+    return INTEREST.get(status, len(INTEREST)), -place if status == "completed" else place, node_id
+
+
+def _items(watched: Watched, node_id: str) -> list[int]:
+    """Return the items of a fan-out that are drawn below it: those that run, while it does."""
+    if watched.status.at_rest or not watched.nodes[node_id].get("items"):
+        return []
+    return watched.running_items(node_id)[:MAX_ITEMS]
+
+
+def _one_line(text: Text) -> Text:
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
 
 
 def _label(node_id: str, entry: JsonObject) -> Text:
     status = entry["status"]
     style = STYLES.get(status, "")
-    return Text.assemble(
-        (f"{MARKS.get(status, ' ')} ", style), node_id, "  ", (status, style), "  ", (describe_figures(entry), "dim")
+    return _one_line(
+        Text.assemble(
+            *((f"{MARKS.get(status, ' ')} ", style), node_id, "  ", (status, style)),
+            *("  ", (describe_figures(entry), "dim")),
+        )
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from offbook.cli.exits import ExitCode
+from offbook.cli.live import ExecutionList
 from offbook.cli.local_events import MOST_BYTES, QueuedStream, read_events
 from offbook.cli.tree import Shape, render_tree
 from offbook.cli.watched import Watched
@@ -21,8 +23,9 @@ from offbook.settings import EngineSettings
 from offbook.web.app import create_app
 from offbook.web.server import serve_app
 from offbook.workflows.caller import OPERATOR
+from offbook.workflows.values import format_time
 from tests.cli.conftest import Run, Spawn, ended, line_with
-from tests.cli.test_watched import first, node, payload
+from tests.cli.test_watched import first, node, payload, step
 
 STORY = {
     "name": "story",
@@ -111,6 +114,48 @@ def test_items_steps_thoughts_and_text_are_drawn_while_it_runs() -> None:
     text = "\n".join(drawn(watched, Shape(None)))
     for shown in ("▶ chapters", "1/3 items", "[1] It rained", "started", "who is she?", "120 in, ~3400 out"):
         assert shown in text
+
+
+def test_large_workflow_leaves_the_screen_room_for_what_it_says() -> None:
+    watched = Watched()
+    nodes = {f"n{number}": node("completed") for number in range(40)}
+    nodes |= {"writes": node("running"), "asks": node("waiting")} | {
+        f"p{number}": node("pending") for number in range(9)
+    }
+    watched.apply(
+        payload(10, partial=False, node_results=nodes, processing_steps=[step(1, "text", "It rained. " * 60)])
+    )
+    out = Console(file=io.StringIO(), width=60, height=24, force_terminal=True, color_system=None)
+    out.print(render_tree(watched, Shape(None)))
+    lines = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(lines) < 24
+    text = "\n".join(lines)
+    for shown in ("▶ writes", "… asks", "✔ n39", "It rained.", "completed, 9 pending"):
+        assert shown in text
+    assert "n0 " not in text
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_list_has_ids_to_copy_on_every_terminal(width: int) -> None:
+    listed = ExecutionList()
+    row = {
+        "execution_id": "0123456789abcdef" * 2,
+        "workflow": {"name": "a workflow with a name that is far too long for a column"},
+        "status": "interrupted",
+        "percent": 100.0,
+        "user_id": "somebody@somewhere.example.org",
+        "usage": {"input_tokens": 1000, "output_tokens": 97_000},
+        "cost": {"amount": "0.0390025", "currency": "USD"},
+        "created_at": format_time(time.time() - 7300),
+    }
+    listed.load([row])
+    out = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    out.print(listed.draw())
+    head, line = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(line) <= width
+    for shown in ("0123456789abcdef0123456789abcdef", "interrupted", "100", "2 h", "a work", "some"):
+        assert shown in line
+    assert ("0.0390 USD" in line, "98000" in line, "cost" in head) == (width > 100,) * 3
 
 
 async def test_reader_in_this_process_that_is_too_slow_is_cut_off() -> None:
