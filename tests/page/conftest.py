@@ -11,12 +11,16 @@ from typing import Any, Protocol
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
+from tests.page.model import Model, serve_model
 from tests.page.server import Server
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-PATIENCE_MS = 15_000
+PATIENCE_MS = 60_000
+"""How long a page may take for what is waited for."""
+expect.set_options(timeout=PATIENCE_MS)
+
 TOLD_BY_THE_BROWSER = "Failed to load resource"
 """How Chromium itself notes a refused or lost request, which tests bring about on purpose."""
 
@@ -53,18 +57,31 @@ async def browser(chromium: str | None) -> AsyncIterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def site_of_model() -> Iterator[Model]:
+    with serve_model() as model:
+        yield model
+
+
+@pytest.fixture
+def model(site_of_model: Model) -> Iterator[Model]:
+    """A model that both servers know as `held/...`; what a test has held is let go when it ends."""
+    yield site_of_model
+    site_of_model.let_all_go()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, site_of_model: Model) -> Iterator[Server]:
     """A server that every test may use, each for executions of its own."""
-    server = Server(tmp_path_factory.mktemp("page") / "data")
+    server = Server(tmp_path_factory.mktemp("page") / "data", OFFBOOK_PROVIDERS=site_of_model.providers)
     server.start()
     yield server
     server.stop()
 
 
 @pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[Server]:
+def own_server(tmp_path: Path, site_of_model: Model) -> Iterator[Server]:
     """A server that a test may kill."""
-    server = Server(tmp_path / "data")
+    server = Server(tmp_path / "data", OFFBOOK_PROVIDERS=site_of_model.providers)
     server.start()
     yield server
     server.stop()

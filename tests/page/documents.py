@@ -11,18 +11,34 @@ OUTLINE = "# The lamp\n\n1. **Night**, in which it is lit\n2. *Day*, in which it
 
 
 def novel(
-    *, name: str = "novel", rate: float = 60, fail: list[JsonObject] | None = None, **fields: Any
+    *,
+    name: str = "novel",
+    model: str = "scripted/writer",
+    rate: float = 60,
+    fail: list[JsonObject] | None = None,
+    **fields: Any,
 ) -> JsonObject:
     """World and characters side by side, an outline, chapters, a book; a cover if it is asked for."""
     chapter = llm(
         "chapter",
         "Chapter {{ index + 1 }} of {{ inputs.premise }}, after {{ nodes.outline.output }}",
+        model=model,
         script={"words": 30, "tokens_per_second": rate, "fail": fail or []},
     )
     return workflow(
-        llm("world", "Where {{ inputs.premise }}", label="World", script={"words": 40, "tokens_per_second": rate}),
         llm(
-            "people", "Who {{ inputs.premise }}", label="Characters", script={"words": 30, "tokens_per_second": rate}
+            "world",
+            "Where {{ inputs.premise }}",
+            model=model,
+            label="World",
+            script={"words": 40, "tokens_per_second": rate},
+        ),
+        llm(
+            "people",
+            "Who {{ inputs.premise }}",
+            model=model,
+            label="Characters",
+            script={"words": 30, "tokens_per_second": rate},
         ),
         llm("outline", "An outline", label="Outline", needs=["world", "people"], script={"text": OUTLINE}),
         foreach("chapters", chapter, label="Chapters", needs=["outline"], count="inputs.chapters"),
@@ -60,9 +76,9 @@ def reviewed() -> JsonObject:
 
 
 def slow(*, name: str = "slow", rate: float = 15) -> JsonObject:
-    """One text that takes a while: some twenty seconds."""
+    """One text that does not come to its end by itself while a test lasts."""
     return workflow(
-        llm("text", "A text", label="Text", script={"words": 300, "tokens_per_second": rate}),
+        llm("text", "A text", label="Text", script={"words": 20_000, "tokens_per_second": rate}),
         output("told", "{{ nodes.text.output }}", needs=["text"]),
         name=name,
     )

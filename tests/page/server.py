@@ -18,7 +18,7 @@ import tests
 from offbook.workflows.values import JsonObject, JsonValue
 
 ROOT = Path(tests.__file__).parent.parent
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that a server may take for what is waited for."""
 
 

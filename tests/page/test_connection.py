@@ -7,13 +7,15 @@ import re
 from tests.page.conftest import Open
 from tests.page.documents import novel, slow
 from tests.page.looking import expect, state, stream
+from tests.page.model import Model
 from tests.page.server import Server
 
 
 async def test_killed_server_is_noticed_and_its_successor_followed_to_the_end(
-    own_server: Server, open_page: Open
+    own_server: Server, open_page: Open, model: Model
 ) -> None:
-    execution_id = own_server.begin(novel(rate=12), {"premise": "rain", "chapters": 2}, durability="sync")
+    held = model.hold("Where rain")
+    execution_id = own_server.begin(novel(model="held/writer"), {"premise": "rain", "chapters": 2}, durability="sync")
     page = await open_page(f"#/executions/{execution_id}", server=own_server)
     await expect(stream(page).locator(".prose").first).to_have_text(re.compile(".{30}", re.DOTALL))
     own_server.kill()
@@ -33,7 +35,9 @@ async def test_killed_server_is_noticed_and_its_successor_followed_to_the_end(
     assert await time.text_content() == lasted
     own_server.start()
     await expect(banner).to_be_hidden()
-    await expect(state(page)).to_have_text("completed", timeout=25_000)
+    await expect(state(page)).to_have_text("running")
+    held.set()
+    await expect(state(page)).to_have_text("completed")
     await expect(page.locator(".facts")).to_contain_text("Epoch2")
 
 
@@ -41,10 +45,10 @@ async def test_list_is_followed_over_a_restart(own_server: Server, open_page: Op
     page = await open_page("#/executions", server=own_server)
     await expect(page.get_by_role("heading", name="Nothing has run here yet")).to_be_visible()
     own_server.kill()
-    await expect(page.locator("#banner")).to_contain_text("Connection lost", timeout=10_000)
+    await expect(page.locator("#banner")).to_contain_text("Connection lost")
     own_server.start()
     own_server.begin(slow(name="after"))
-    await expect(page.locator(".rows .row").first).to_contain_text("after", timeout=15_000)
+    await expect(page.locator(".rows .row").first).to_contain_text("after")
     await expect(page.locator("#banner")).to_be_hidden()
 
 

@@ -121,6 +121,7 @@ async def test_keyboard_alone_opens_looks_and_cancels(server: Server, open_page:
     await expect(page.get_by_role("dialog")).to_have_count(0)
     await expect(button(page, "Cancel …")).to_be_focused()
     await page.keyboard.press("Enter")
+    await expect(page.get_by_role("dialog")).to_be_visible()
     await page.keyboard.press("Tab")
     await expect(button(page, "Cancel it")).to_be_focused()
     await page.keyboard.press("Enter")

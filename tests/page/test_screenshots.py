@@ -120,7 +120,7 @@ async def test_main_pages_can_be_shown(busy_server: Server, open_page: Open, tmp
         f"#/executions/{execution_id}", server=busy_server, viewport={"width": 1360, "height": 900}
     )
     last = stream(page).get_by_role("region", name="Chapters 2", exact=True)
-    await expect(last).to_have_text(re.compile("tries again.*Maarten.{300}", re.DOTALL), timeout=30_000)
+    await expect(last).to_have_text(re.compile("tries again.*Maarten.{300}", re.DOTALL))
     await expect(page.locator(".facts").first).to_contain_text("USD")
     await take(page, folder / "execution.png")
     await page.emulate_media(color_scheme="dark")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import CDPSession, Page
 
 from offbook.workflows.values import JsonObject
 from tests.page.conftest import Open
@@ -18,24 +18,17 @@ from tests.scenarios.documents import foreach, llm, output, template, workflow
 
 MOST_BYTES = 100_000
 MOST_SECONDS = 1.0
-ATTEMPTS = 3
-"""Loads of which the fastest counts: other tests and people use the machine too."""
+"""Of the processor, until a page can be used: how long that takes by the clock depends on what else runs there."""
 NODES, ITEMS = 200, 500
 ROWS = 10_000
 MOST_ELEMENTS = 120
 """Rows that may be elements at once."""
-SLOWEST_FRAME = 0.25
-"""Seconds that a frame may take while the list is scrolled; several times what it takes on a machine of its own."""
+MOST_A_STEP = 0.25
+"""Seconds of the processor that a step of scrolling may take; several times what it takes."""
 
 USABLE = """
-() => {
-  const look = () => {
-    const ready = document.querySelectorAll(%r).length >= %d && document.querySelector(".buttons button, .button");
-    if (ready) window.usable = performance.now();
-    else requestAnimationFrame(look);
-  };
-  look();
-}
+([selector, number]) =>
+  document.querySelectorAll(selector).length >= number && document.querySelector(".buttons button, .button") !== null
 """
 
 
@@ -58,20 +51,35 @@ def large() -> JsonObject:
     )
 
 
+class Meter:
+    """Counts what the main thread of a page asks of the processor, in seconds."""
+
+    def __init__(self, session: CDPSession) -> None:
+        self.session = session
+
+    @classmethod
+    async def of(cls, page: Page) -> Meter:
+        session = await page.context.new_cdp_session(page)
+        await session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        return cls(session)
+
+    async def seconds(self) -> float:
+        told = await self.session.send("Performance.getMetrics")
+        return next(float(each["value"]) for each in told["metrics"] if each["name"] == "TaskDuration")
+
+
 async def shipped(page: Page, url: str, selector: str, number: int) -> tuple[int, float]:
     """Load a page that has nothing in its cache; return the bytes that came, and the seconds until it was usable."""
-    network = await page.context.new_cdp_session(page)
+    meter = await Meter.of(page)
+    network = meter.session
     await network.send("Network.enable")
     sizes: dict[str, int] = {}
     network.on("Network.dataReceived", lambda event: _count(sizes, event))
     network.on("Network.responseReceived", lambda event: _count(sizes, event["response"] | event))
-    await page.add_init_script(f"({USABLE % (selector, number)})()")
+    before = await meter.seconds()
     await page.goto(url)
-    await page.locator(selector).nth(number - 1).wait_for(state="attached")
-    usable: float | None = None
-    while usable is None:
-        usable = await page.evaluate("() => window.usable ?? null")
-    return sum(sizes.values()), usable / 1000
+    await page.wait_for_function(USABLE, arg=[selector, number])
+    return sum(sizes.values()), await meter.seconds() - before
 
 
 def _count(sizes: dict[str, int], event: dict[str, int]) -> None:
@@ -80,14 +88,10 @@ def _count(sizes: dict[str, int], event: dict[str, int]) -> None:
 
 
 async def measured(open_page: Open, url: str, selector: str, number: int) -> None:
-    found = []
-    for _ in range(ATTEMPTS):
-        page = await open_page("nothing")
-        found.append(await shipped(page, url, selector, number))
-    size, seconds = max(size for size, _ in found), min(seconds for _, seconds in found)
-    print(f"{url}: {size} bytes, usable after {seconds:.3f} s")
+    size, seconds = await shipped(await open_page("nothing"), url, selector, number)
+    print(f"{url}: {size} bytes, usable after {seconds:.3f} s of the processor")
     assert 10_000 < size < MOST_BYTES
-    assert seconds < MOST_SECONDS
+    assert 0 < seconds < MOST_SECONDS
 
 
 async def test_first_page_is_small_and_usable_at_once(server: Server, open_page: Open) -> None:
@@ -104,7 +108,7 @@ async def test_large_execution_is_small_and_usable_at_once(server: Server, open_
 async def test_large_execution_is_followed_without_getting_behind(server: Server, open_page: Open) -> None:
     execution_id = server.begin(large())
     page = await open_page(f"#/executions/{execution_id}")
-    await expect(page.locator(".title-line .pill")).to_have_text("completed", timeout=20_000)
+    await expect(page.locator(".title-line .pill")).to_have_text("completed")
     await expect(page.locator("#node-items .strip-done")).to_have_attribute("width", "152.0")
     await expect(page.locator(".node")).to_have_count(NODES)
     assert await page.locator("*").count() < 12_000
@@ -139,32 +143,22 @@ def full_server(tmp_path: Path) -> Iterator[Server]:
 async def test_ten_thousand_rows_are_scrolled_through_smoothly(full_server: Server, open_page: Open) -> None:
     page = await open_page("#/executions", server=full_server)
     await page.locator(".rows .row").first.wait_for()
-    await page.evaluate(
-        """
-        () => {
-          window.frames_seen = [];
-          let last = performance.now();
-          const frame = (now) => {
-            window.frames_seen.push(now - last);
-            last = now;
-            requestAnimationFrame(frame);
-          };
-          requestAnimationFrame(frame);
-        }
-        """
-    )
+    meter = await Meter.of(page)
+    seconds, steps = await meter.seconds(), []
     table = page.locator(".table")
     most = 0
     for _ in range(400):
         place = await table.evaluate("(table) => { table.scrollTop += 20_000; return table.scrollTop }")
         most = max(most, await page.locator(".rows .row").count())
+        before, seconds = seconds, await meter.seconds()
+        steps.append(seconds - before)
         told = await page.get_by_role("status").first.text_content()
         if told == f"{ROWS:,} executions" and place + 1000 > ROWS * 42:
             break
     await expect(page.get_by_role("status").first).to_have_text(f"{ROWS:,} executions")
     await expect(page.locator(".rows .row").last).to_contain_text(f"{ROWS - 1:032x}"[:8])
     assert most < MOST_ELEMENTS
-    frames = sorted(await page.evaluate("window.frames_seen"))
-    assert frames[int(0.99 * len(frames))] / 1000 < SLOWEST_FRAME
+    print(f"{len(steps)} steps, {max(steps):.3f} s of the processor at most")
+    assert max(steps) < MOST_A_STEP
     await page.get_by_label("Search").fill(f"{4711:032x}"[-6:])
     await expect(page.locator(".rows .row")).to_have_count(1)

@@ -11,6 +11,7 @@ import pytest_asyncio
 from tests.page.conftest import Open
 from tests.page.documents import novel, reviewed, slow
 from tests.page.looking import button, expect, node, state, stream, tab
+from tests.page.model import Model
 from tests.page.server import Refused, Server
 
 WATCH = """
@@ -29,9 +30,15 @@ WATCH = """
 }
 """
 
+A_FRAME = "() => new Promise((shown) => requestAnimationFrame(shown))"
+"""Wait until what the page has come to is on the screen, and seen by who watches it frame by frame."""
 
-async def test_run_is_started_from_a_form_and_watched_to_its_end(server: Server, open_page: Open) -> None:
-    server.call("POST", "/workflows", novel(name="watched"))
+
+async def test_run_is_started_from_a_form_and_watched_to_its_end(
+    server: Server, open_page: Open, model: Model
+) -> None:
+    held = model.hold("Where")
+    server.call("POST", "/workflows", novel(name="watched", model="held/writer"))
     page = await open_page("#/start/watched")
     await page.evaluate(WATCH)
     await page.get_by_label("What the story is about").fill("A lamp writes letters")
@@ -41,7 +48,8 @@ async def test_run_is_started_from_a_form_and_watched_to_its_end(server: Server,
     await expect(state(page)).to_have_text("running")
     await expect(node(page, "world")).to_have_class(re.compile("state-running"))
     await expect(stream(page)).to_contain_text("World")
-    await expect(state(page)).to_have_text("completed", timeout=20_000)
+    held.set()
+    await expect(state(page)).to_have_text("completed")
     await expect(node(page, "cover")).to_have_attribute("aria-label", "Cover, llm: skipped")
     await expect(node(page, "chapters")).to_have_attribute("aria-label", re.compile("2 items of 2 done"))
     await expect(page.locator(".timeline tbody tr")).to_have_count(6)
@@ -68,6 +76,10 @@ async def test_pain_17_text_and_tokens_are_shown_while_they_come(server: Server,
     await expect(state(page)).to_have_text("cancelled")
 
 
+MANY_CHAPTERS = 300
+"""So many of half a second each are not written while a test lasts, and each may soon be paused after."""
+
+
 @dataclass(frozen=True, slots=True)
 class Watched:
     """A run that was watched from its start to a while after its end."""
@@ -81,12 +93,25 @@ class Watched:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def watched(server: Server, open_page: Open) -> Watched:
+async def watched(server: Server, open_page: Open, model: Model) -> Watched:
     if server not in _watched:
-        execution_id = server.begin(novel(), {"premise": "rain", "chapters": 4})
+        planners = {"world": model.hold("Where"), "people": model.hold("Who")}
+        chapters = [model.hold(f"Chapter {number}") for number in range(1, 5)]
+        execution_id = server.begin(novel(model="held/writer"), {"premise": "rain", "chapters": len(chapters)})
         page = await open_page(f"#/executions/{execution_id}")
+        await expect(state(page)).to_have_text("running")
         await page.evaluate(WATCH)
-        await expect(state(page)).to_have_text("completed", timeout=20_000)
+        for node_id, held in planners.items():
+            held.set()
+            await expect(node(page, node_id)).to_have_class(re.compile("state-completed"))
+            await page.evaluate(A_FRAME)
+        for number, held in enumerate(chapters, 1):
+            held.set()
+            done = re.compile(f"{number} items? of {len(chapters)} done")
+            await expect(node(page, "chapters")).to_have_attribute("aria-label", done)
+            await page.evaluate(A_FRAME)
+        await expect(state(page)).to_have_text("completed")
+        await page.evaluate(A_FRAME)
         seen = await page.evaluate("window.seen")
         await tab(page, "Thinking").click()
         texts = {
@@ -115,7 +140,7 @@ async def test_pain_19_watching_asks_the_database_for_nothing(server: Server, op
     await expect(stream(page).get_by_role("heading", name="Chapters 1")).to_be_visible()
     after = server.call("GET", "/actors")["counts"]["transactions"]
     assert after["reads"] == before["reads"]
-    await expect(state(page)).to_have_text("completed", timeout=20_000)
+    await expect(state(page)).to_have_text("completed")
     await expect(page.locator(".facts").first).to_contain_text("0 reads, 2 writes")
     payload = server.call("GET", f"/status/{execution_id}")
     assert payload["db_ops"] == {"reads": 0, "writes": 2}
@@ -193,7 +218,9 @@ async def test_pause_resume_and_cancel_say_what_they_did(server: Server, open_pa
 async def test_two_tabs_show_the_same_and_what_one_may_no_longer_do_is_refused(
     server: Server, open_page: Open
 ) -> None:
-    execution_id = server.begin(novel(rate=20, fail=[{"item": 0, "error": "invalid_key"}]), {"premise": "rain"})
+    execution_id = server.begin(
+        novel(fail=[{"item": 0, "error": "invalid_key"}]), {"premise": "rain", "chapters": MANY_CHAPTERS}
+    )
     server.until(execution_id, "failed")
     one, other = [await open_page(f"#/executions/{execution_id}") for _ in range(2)]
     await button(other, "Delete …").click()
