@@ -17,7 +17,7 @@ from offbook.actors.loop import LoopActor
 
 pytest_plugins = ["tests.postgres"]
 
-ENDING_SECONDS = 5.0
+ENDING_SECONDS = 30.0
 """How long what was told to end may take to do so."""
 
 THREADS_THAT_STAY = {

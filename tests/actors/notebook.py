@@ -10,7 +10,7 @@ from pykka import ActorRef
 
 from offbook.actors.loop import Dispatcher, LoopActor, LoopRef
 
-LIMIT_SECONDS = 20.0
+LIMIT_SECONDS = 60.0
 """How long a test waits for what must happen."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -31,8 +30,9 @@ from offbook.workflows.messages import (
 from offbook.workflows.plan import compile_plan
 from offbook.workflows.scope import Scope
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue, NodeError
+from tests.actors.clock_ahead import put_forward
 
-LIMIT_SECONDS = 20.0
+LIMIT_SECONDS = 60.0
 """How long a test waits for what must happen."""
 
 ADA = ExecutionUser("ada")
@@ -200,14 +200,9 @@ class Stage:
             self.on_loop(lambda: None)
 
     def pass_time(self, seconds: float) -> None:
-        """Return when timers of the loop that were due within these seconds have fired."""
-        passed = threading.Event()
-
-        def begin() -> None:
-            asyncio.get_running_loop().call_later(seconds, passed.set)
-
-        self.on_loop(begin)
-        assert passed.wait(LIMIT_SECONDS)
+        """Have so many seconds pass at once; return when timers of the loop that were due in them have fired."""
+        put_forward(self.runner, seconds)
+        self.settle()
 
     def threads_ended(self) -> None:
         """Return when no plain function runs any more, and the loop has heard of it."""

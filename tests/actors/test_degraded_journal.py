@@ -22,7 +22,7 @@ from offbook.workflows.errors import StorageUnavailable
 from tests.actors.embedded import StumblingJournal, line_of, open_engine
 from tests.scenarios.documents import approval, line, output, python, workflow
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Stage:

@@ -20,7 +20,7 @@ from tests.chaos.lives import Lives
 from tests.scenarios.documents import book
 from tests.scenarios.fake_model import FINE, Asked, FakeModel, Reply, serve_model
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 CHAPTERS = 3
 
 
@@ -66,7 +66,7 @@ async def model() -> AsyncIterator[FakeModel]:
 
 @pytest.fixture
 async def lives(tmp_path: Path, model: FakeModel) -> AsyncIterator[Lives]:
-    lives = Lives(tmp_path, "--drain-grace", "20", variables={"OFFBOOK_PROVIDERS": json.dumps(model.providers)})
+    lives = Lives(tmp_path, "--drain-grace", "600", variables={"OFFBOOK_PROVIDERS": json.dumps(model.providers)})
     yield lives
     if lives.runs:
         await lives.kill()

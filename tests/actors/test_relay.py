@@ -12,7 +12,7 @@ from pykka import ActorRef
 
 from offbook.actors.relay import PROBE_SECONDS, Relay, RelayedActor
 
-PATIENCE = 5.0
+PATIENCE = 60.0
 
 
 class Scribe(RelayedActor):

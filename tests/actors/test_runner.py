@@ -562,12 +562,19 @@ def test_sign_of_life_puts_the_idle_limit_off(stage: Stage) -> None:
     @stage.functions.node
     async def live(ctx: NodeContext) -> str:
         for sign in signs:
-            await asyncio.sleep(0.2)
+            await told_to.wait()
+            told_to.clear()
             sign(ctx)
         return "alive"
 
-    # Twice as long in all as it may be silent.
-    assert stage.play("live", timeout={"idle": 0.4}).output() == "alive"
+    told_to = asyncio.Event()
+    heard = stage.play("live", timeout={"idle": 40})
+    for _ in signs:
+        # Three times as long in all as it may be silent.
+        stage.pass_time(30)
+        stage.on_loop(told_to.set)
+        stage.settle()
+    assert heard.output() == "alive"
 
 
 def test_limits_begin_with_the_attempt_and_not_while_it_is_queued() -> None:
@@ -580,9 +587,9 @@ def test_limits_begin_with_the_attempt_and_not_while_it_is_queued() -> None:
         async def quick(ctx: NodeContext) -> str:
             return "quick"
 
-        queued = stage.play("quick", timeout={"total": 0.02, "idle": 0.02})
+        queued = stage.play("quick", timeout={"total": 20, "idle": 20})
         # This attempt outlasts the limit of the one behind it.
-        stage.pass_time(0.1)
+        stage.pass_time(100)
         assert queued.all == []
         gate.open()
         assert (first.output(), queued.output()) == ("asynchronous at last", "quick")
@@ -621,24 +628,25 @@ def test_attempt_that_is_stopped_sees_the_signal_too(stage: Stage) -> None:
     assert seen == [False, True]
 
 
-def test_attempt_that_is_stopped_twice_may_still_close_in_peace(stage: Stage) -> None:
+def test_attempt_that_is_stopped_twice_may_still_close_in_peace() -> None:
     closing, closed = threading.Event(), threading.Event()
+    with Stage(abort_grace=LIMIT_SECONDS) as stage:
 
-    @stage.functions.node
-    async def tidy(ctx: NodeContext) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            closing.set()
-            await asyncio.sleep(0.01)
-            closed.set()
+        @stage.functions.node
+        async def tidy(ctx: NodeContext) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                closing.set()
+                await asyncio.sleep(0.01)
+                closed.set()
 
-    heard = stage.play("tidy", timeout={"total": 0.01})
-    assert closing.wait(LIMIT_SECONDS)
-    stage.runner.abort(AN_EXECUTION)
-    stage.runner.abort(AN_EXECUTION)
-    assert heard.error().type == "timeout"
-    assert closed.is_set()
+        heard = stage.play("tidy", timeout={"total": 0.01})
+        assert closing.wait(LIMIT_SECONDS)
+        stage.runner.abort(AN_EXECUTION)
+        stage.runner.abort(AN_EXECUTION)
+        assert heard.error().type == "timeout"
+        assert closed.is_set()
 
 
 # Abandoned calls
@@ -826,10 +834,10 @@ def test_abort_reaches_what_is_queued_before_it_begins() -> None:
 
 
 def test_silent_abort_tells_nothing(stage: Stage, gate: Gate) -> None:
-    heard = stage.play("asynchronous", timeout={"total": 0.2, "idle": 0.2})
+    heard = stage.play("asynchronous", timeout={"total": 20, "idle": 20})
     heard.until_text("asynchronous begins")
     stage.runner.abort(AN_EXECUTION, silently=True)
-    stage.settle()
+    stage.pass_time(30)
     assert stage.runner.figures()["live_calls"] == 0
     # The same execution goes on in a new epoch.
     again = stage.play("asynchronous", epoch=2)
@@ -1030,7 +1038,7 @@ async def test_pain_29_stop_hangs_up_on_the_provider_and_begins_nothing_that_wai
 
 
 @pytest.mark.parametrize(
-    ("timeout", "type"), [({"total": 0.2}, "timeout"), ({"idle": 0.2}, "idle_timeout")], ids=["total", "idle"]
+    ("timeout", "type"), [({"total": 60}, "timeout"), ({"idle": 60}, "idle_timeout")], ids=["total", "idle"]
 )
 @pytest.mark.parametrize("silent", [False, True], ids=["half said", "nothing said"])
 async def test_pain_31_call_that_is_given_up_is_hung_up_on(
@@ -1039,7 +1047,13 @@ async def test_pain_31_call_that_is_given_up_is_hung_up_on(
     """Abandoned model calls were still billed: they could not be aborted."""
     server.answer = stream(then=hang) if silent else HALF
     async with writing(server) as stage:
-        failed = await asyncio.to_thread(ask(stage, timeout=timeout).failed)
+        heard = ask(stage, timeout=timeout)
+        if silent:
+            await server.until(lambda: len(server.asked) == 1)
+        else:
+            await asyncio.to_thread(heard.until_text, "half a chapter")
+        await asyncio.to_thread(stage.pass_time, 61)
+        failed = await asyncio.to_thread(heard.failed)
         await server.until(lambda: server.hung_up == 1)
         assert (failed.error.type, failed.error.retryable) == (type, True)
         assert failed.partial == ("" if silent else "half a chapter")

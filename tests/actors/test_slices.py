@@ -15,7 +15,7 @@ from offbook.actors.slices import SliceTask, begin_slices
 from offbook.nodes.registry import NodeRegistry
 from offbook.workflows.errors import StorageUnavailable
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Heard:

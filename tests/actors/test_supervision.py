@@ -19,7 +19,7 @@ from tests.actors.embedded import StumblingJournal, StumblingStore, line_of, ope
 from tests.chaos.lives import Lives
 from tests.scenarios.documents import approval, line, output, template, workflow
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 STEPS = 6
 
 

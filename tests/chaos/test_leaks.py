@@ -150,7 +150,7 @@ async def _play(engine: Engine, count: int) -> None:
 
 async def _emptied(engine: Engine) -> None:
     """Wait until all that has ended has left memory."""
-    async with asyncio.timeout(30.0):
+    async with asyncio.timeout(60):
         while len(engine.service._directory):  # noqa: ASYNC110 - nobody is told when memory is empty
             await asyncio.sleep(0.05)
 

@@ -36,7 +36,7 @@ FLIPS = 60
 BOOKS = 40
 CALLS = 250
 """How many calls are made before the worker is killed."""
-PATIENCE = 30.0
+PATIENCE = 60.0
 JOURNAL = "journal.db"
 LOG = "journal.db-wal"
 

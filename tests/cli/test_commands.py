@@ -145,7 +145,7 @@ async def test_watch_on_a_terminal_draws(
     )
     os.close(theirs)
     screen = ""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         async for text in _read(ours):
             screen += text
             if "1/3 items" in screen:

@@ -75,7 +75,7 @@ async def test_killed_demo_leaves_no_worker_behind(spawn: Spawn, offbook: Run, t
     worker = psutil.Process(json.loads((tmp_path / "data" / "server.json").read_text())["pid"])
     process.kill()
     await process.wait()
-    await asyncio.to_thread(worker.wait, 30)
+    await asyncio.to_thread(worker.wait, 60)
     assert not (tmp_path / "data" / "server.json").exists()
     # Nobody owns the folder any more, and what was live is checkpointed.
     listed = json.loads((await offbook("list", "--json", "--data-dir", "data")).out)["executions"]

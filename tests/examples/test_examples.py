@@ -93,7 +93,7 @@ async def test_world_characters_and_plot_are_written_side_by_side(engine: Engine
     execution_id = await engine.start(document, {"premise": "A lamp."}, user="ada")
     current: list[str] = []
     revision = None
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(LIMIT_SECONDS):
         while len(current) < 3:
             answer = await engine.service.status(execution_id, caller=OPERATOR, since=revision, wait=LIMIT_SECONDS)
             payload = orjson.loads(answer.body)

@@ -78,16 +78,16 @@ def test_cancellation_wakes_every_thread_that_waits_for_it() -> None:
         def wait(
             cancelled: Cancellation = cancelled, begin: threading.Barrier = begin, woken: list[bool] = woken
         ) -> None:
-            begin.wait(20.0)
-            woken.append(cancelled.wait(20.0))
+            begin.wait(60)
+            woken.append(cancelled.wait(60))
 
         threads = [threading.Thread(target=wait) for _ in range(3)]
         for thread in threads:
             thread.start()
-        begin.wait(20.0)
+        begin.wait(60)
         cancelled.set()
         for thread in threads:
-            thread.join(20.0)
+            thread.join(60)
         assert woken == [True] * 3
 
 

@@ -122,7 +122,7 @@ async def test_plain_function_hears_that_it_is_to_stop() -> None:
 
     def patient(ctx: NodeContext) -> str:
         waiting.set()
-        return "stopped" if ctx.cancelled.wait(20.0) else "not told"
+        return "stopped" if ctx.cancelled.wait(60) else "not told"
 
     made = Attempt(registered(patient), "python", {"function": "patient"})
     task = asyncio.create_task(made.run())

@@ -97,7 +97,7 @@ def test_workers_that_start_together_upgrade_one_after_the_other(url: str) -> No
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    assert [process.communicate(timeout=30)[0] for process in starting] == [f"{HEAD}\n"] * 3
+    assert [process.communicate(timeout=60)[0] for process in starting] == [f"{HEAD}\n"] * 3
 
 
 def test_one_process_can_open_several_new_databases_at_once(tmp_path: Path) -> None:

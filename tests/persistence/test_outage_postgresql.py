@@ -26,7 +26,7 @@ from tests.persistence.writes import claim, completed, failed, id_of, insert, lo
 from tests.postgres import Postgres
 from tests.scenarios.worker import open_worker
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 OUTPUTS = (StoredOutput("outline", None, "paid for"),)
 
 

@@ -23,7 +23,7 @@ from offbook.workflows.records import ExecutionWriter, Write, WriteResult
 from tests.persistence.stores import sqlite_store
 from tests.persistence.writes import completed, id_of, insert, loaded
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds that a test may wait for what is to happen."""
 
 

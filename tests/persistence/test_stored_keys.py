@@ -39,7 +39,7 @@ class Store(MemoryStore):
             raise StorageUnavailable("it is away")
         found = super().provider_key(user_id, provider)
         self.read_begun.set()
-        assert self.may_answer.wait(10)
+        assert self.may_answer.wait(60)
         return found
 
     def put(self, user: str, key: str, vault: KeyVault = VAULT) -> None:

@@ -35,7 +35,7 @@ def nothing_left() -> Iterator[None]:
     for thread in set(threading.enumerate()) - before:
         if thread.name.startswith("offbook"):
             # An abandoned function has been told to end, and does so in its own time.
-            thread.join(5.0)
+            thread.join(30)
             assert not thread.is_alive(), thread.name
 
 

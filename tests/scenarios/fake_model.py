@@ -13,7 +13,7 @@ from aiohttp import web
 
 from offbook.workflows.values import JsonObject
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)

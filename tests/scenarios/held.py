@@ -9,7 +9,7 @@ from offbook.persistence.memory_journal import MemoryJournal
 from offbook.persistence.memory_store import MemoryStore
 from offbook.workflows.records import JournalRecord, Write, WriteResult
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Hold:

@@ -62,7 +62,7 @@ async def test_checkpoint_that_cannot_be_stored_yet_is_shown_from_memory_as_it_w
     store.go_away()
     held.set()
     await worker.until_status(execution_id, "failed")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         shown = await worker.checkpoint(execution_id)
     assert (shown["saved"], shown["status"], shown["failed_node"]) == (False, "failed", "chapters")
     assert shown["execution_user"] == ADA

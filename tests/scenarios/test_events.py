@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from itertools import pairwise
 
 import aiohttp
@@ -16,10 +17,9 @@ from offbook.nodes.functions import FunctionRegistry
 from offbook.nodes.providers.sse import ServerEvent
 from tests.scenarios.conftest import Close, Open
 from tests.scenarios.documents import approval, foreach, llm, output, python, template, workflow
+from tests.scenarios.fake_model import FakeModel, Reply
 from tests.scenarios.listening import Listener, have_written, known, listen, listening, shown
 from tests.scenarios.worker import PATIENCE, Worker
-
-STREAM = {"words": 400, "tokens_per_second": 400}
 
 
 def positions(listener: Listener) -> list[Position]:
@@ -28,13 +28,17 @@ def positions(listener: Listener) -> list[Position]:
     return [each for each in found if each is not None]
 
 
-async def test_text_comes_while_it_is_written_and_is_the_output(worker: Worker) -> None:
-    execution_id = await worker.start(workflow(llm("book", "A book.", script=STREAM)))
+async def test_text_comes_while_it_is_written_and_is_the_output(opened: Open, model: FakeModel) -> None:
+    worker = await opened(providers=model.providers)
+    may_end = asyncio.Event()
+    model.reply = lambda asked: Reply(waits_for=may_end)
+    execution_id = await worker.start(workflow(llm("book", "A book.", model="fake/writer")))
     listener = Listener()
     async with listening(worker, execution_id, listener) as events:
         async for event in events:
             if event.name == "text":
                 assert (await worker.status(execution_id))["status"] == "running"
+                may_end.set()
                 break
         async for _ in events:
             pass
@@ -51,9 +55,10 @@ async def test_text_comes_while_it_is_written_and_is_the_output(worker: Worker) 
 
 async def test_text_is_told_at_most_twenty_times_a_second(worker: Worker) -> None:
     script = {"words": 1000, "tokens_per_second": 1000}
+    began = time.monotonic()
     listener = await listen(worker, await worker.start(workflow(llm("book", "A book.", script=script))))
-    # A second of words, and the last of them when the node ends.
-    assert listener.names.count("text") <= 22
+    # A second of words, or more on a busy machine, and the last of them when the node ends.
+    assert listener.names.count("text") <= 20 * (time.monotonic() - began) + 2
 
 
 async def test_all_nodes_and_items_of_a_branching_workflow_are_told(worker: Worker) -> None:
@@ -292,6 +297,6 @@ async def test_server_stops_although_somebody_listens(opened: Open, closed: Clos
     async with aiohttp.ClientSession() as session:
         response = await session.get(f"{worker.url}/executions/{execution_id}/events")
         await response.content.readline()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE):
             await closed(worker)
         assert b"the server stops" in await response.read()

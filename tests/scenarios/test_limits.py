@@ -13,7 +13,7 @@ from offbook.workflows.values import JsonObject
 from tests.scenarios.conftest import Close, Open
 from tests.scenarios.documents import book, foreach, llm, output, template, workflow
 from tests.scenarios.fake_model import FINE, FakeModel, Reply
-from tests.scenarios.worker import Worker
+from tests.scenarios.worker import PATIENCE, Worker
 
 ONE_CALL: JsonObject = {"provider": {"fake": {"concurrency": 1}}}
 BOB = {"id": "bob", "role": "author", "tier": "free"}
@@ -88,7 +88,7 @@ async def test_retry_after_holds_all_calls_of_the_key_and_is_shown(opened: Open,
     assert (waiting["kind"], waiting["name"]) == ("provider", "fake")
     assert waiting["limit"] == {"kind": "provider", "why": "retry_after"}
     until = datetime.fromisoformat(waiting["until"]) - datetime.fromisoformat(payload["created_at"])
-    assert 50 < until.total_seconds() < 70
+    assert 50 < until.total_seconds() < 60 + PATIENCE
     assert len(model.asked) == 1
     for each in (first, second):
         await worker.command(each, "cancel")
@@ -117,15 +117,18 @@ async def test_stop_ends_the_wait_at_once_and_resume_calls_for_the_first_time(
 
 
 async def test_failure_beside_a_wait_waits_for_nothing(opened: Open, model: FakeModel) -> None:
-    worker = await limited(opened, model, ONE_CALL)
-    model.reply = lambda asked: Reply(hangs=True)
+    providers = {**model.providers, "other": model.providers["fake"]}
+    worker = await opened(providers=providers, limits=ONE_CALL)
+    may_fail = asyncio.Event()
+    model.reply = lambda asked: Reply(status=401, waits_for=may_fail if asked.prompt == "first" else asyncio.Event())
     busy = await worker.start(one_call())
     await model.until(lambda: model.under_way == 1)
-    refused = {"delay": 0.2, "fail": [{"attempt": "all", "error": "invalid_key"}]}
     execution_id = await worker.start(
-        workflow(llm("a", "first", script=refused), llm("b", "second", model="fake/writer"))
+        workflow(llm("a", "first", model="other/writer"), llm("b", "second", model="fake/writer"))
     )
     await _until_waiting(worker, "fake", 1)
+    await model.until(lambda: model.count("first") == 1)
+    may_fail.set()
     payload = await worker.rest(execution_id)
     assert payload["status"] == "failed"
     assert [entry["status"] for entry in payload["node_results"].values()] == ["failed", "pending"]
@@ -137,14 +140,14 @@ async def test_failure_beside_a_wait_waits_for_nothing(opened: Open, model: Fake
 async def test_drain_does_not_wait_for_limits_and_the_next_worker_goes_on(
     opened: Open, closed: Close, model: FakeModel
 ) -> None:
-    worker = await limited(opened, model, {"provider": {"fake": {"per_minute": 1}}}, drain_grace=20.0)
+    worker = await limited(opened, model, {"provider": {"fake": {"per_minute": 1}}}, drain_grace=600)
     execution_id = await worker.start(book(chapters=1))
     waiting = (await worker.until_status(execution_id, "waiting"))["waiting"]
     assert (waiting["node_id"], waiting["item"]) == ("chapters", 0)
     assert waiting["limit"]["why"] == "per_minute"
     assert waiting["until"] is not None
-    worker.engine.request_stop(20.0)
-    async with asyncio.timeout(10):
+    worker.engine.request_stop(600)
+    async with asyncio.timeout(PATIENCE):
         await worker.engine.drain()
     await closed(worker)
     after = await opened(providers=model.providers)
@@ -224,6 +227,6 @@ async def test_engine_with_wrong_limits_does_not_start(opened: Open, tmp_path: P
 
 async def _until_waiting(worker: Worker, name: str, count: int) -> None:
     """Nobody is told of figures, so this asks."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not any(each["name"] == name and each["waiting"] == count for each in await limits_of(worker)):
             pass

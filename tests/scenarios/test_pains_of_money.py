@@ -21,7 +21,9 @@ async def test_pain_31_call_that_is_given_up_is_settled_for_what_had_come(opened
     """Abandoned model calls were still billed: they could not be aborted."""
     worker = await opened(providers=model.providers)
     model.reply = lambda asked: HALF
-    execution_id = await worker.start(workflow(llm("a", "go on", model="fake/writer", timeout={"idle": 0.2})))
+    execution_id = await worker.start(workflow(llm("a", "go on", model="fake/writer", timeout={"idle": 3600})))
+    await worker.until_written(execution_id, "half a chapter")
+    worker.pass_time(3601)
     payload = await worker.rest(execution_id)
     await model.until(lambda: model.hung_up == 1)
     assert payload["error"]["type"] == "idle_timeout"

@@ -55,7 +55,7 @@ async def test_pain_30_cancelled_is_cancelled_wherever_it_is_shown(
 
 
 @pytest.mark.parametrize(
-    ("timeout", "error"), [({"total": 0.2}, "timeout"), ({"idle": 0.2}, "idle_timeout")], ids=["total", "idle"]
+    ("timeout", "error"), [({"total": 3600}, "timeout"), ({"idle": 3600}, "idle_timeout")], ids=["total", "idle"]
 )
 async def test_pain_31_call_that_is_given_up_is_hung_up_on(
     opened: Open, model: FakeModel, timeout: dict[str, float], error: str
@@ -66,6 +66,9 @@ async def test_pain_31_call_that_is_given_up_is_hung_up_on(
     execution_id = await worker.start(
         workflow(llm("a", "go", model="fake/writer", timeout=timeout, retry={"attempts": 2, "delay": 0.01}))
     )
+    for attempts in (1, 2):
+        await worker.until_written(execution_id, attempts * "half a chapter")
+        worker.pass_time(3601)
     payload = await worker.rest(execution_id)
     await model.until(lambda: model.hung_up == 2 and model.under_way == 0)
     assert (payload["status"], payload["error"]["type"], len(model.asked)) == ("failed", error, 2)

@@ -17,8 +17,8 @@ from tests.scenarios.documents import book, foreach, line, llm, python, template
 from tests.scenarios.fake_model import FINE, Asked, FakeModel, Reply
 from tests.scenarios.worker import PATIENCE, Worker
 
-ANSWER_SECONDS = 1.0
-"""Far above what an answer takes; an answer that waits for a node takes for ever."""
+ANSWER_SECONDS = PATIENCE / 4
+"""Far above what an answer takes, and far below what one takes that waits for a node."""
 
 
 class Gate:

@@ -76,7 +76,7 @@ async def test_crashed_actor_is_restarted_with_what_it_knew(worker: Worker, begu
 async def test_actor_that_crashes_again_and_again_fails_with_its_checkpoint_kept(
     worker: Worker, begun: list[int]
 ) -> None:
-    execution_id = await worker.start(holding(max_restarts=2, within=60))
+    execution_id = await worker.start(holding(max_restarts=2, within=3600))
     for epoch in (1, 2, 3):
         await crash(worker, execution_id, epoch=epoch)
     payload = await worker.rest(execution_id)

@@ -128,7 +128,7 @@ async def test_crash_after_it_changed_hands_changes_nothing(opened: Open, functi
     execution_id = await worker.start(workflow(python("a", "who")))
     await worker.rest(execution_id)
     await worker.resume(execution_id, **AS_EVE)
-    await asyncio.wait_for(going.wait(), 20)
+    await asyncio.wait_for(going.wait(), 60)
     worker.crash(execution_id)
     payload = await worker.rest(execution_id)
     assert (payload["status"], payload["user_id"], seen) == ("completed", "eve", ["ada", "eve", "eve"])

@@ -40,10 +40,7 @@ async def test_retry_after_is_obeyed_even_past_the_longest_delay(opened: Open, m
 
     model.reply = lambda asked: Reply(status=429, headers={"Retry-After": "0.6"}) if asked.number == 1 else FINE
     retry = {"attempts": 2, "delay": 0.01, "max_delay": 0.02}
-    execution_id = await worker.start(asking(retry=retry))
-    waiting = await worker.until_status(execution_id, "waiting")
-    assert (waiting["waiting"]["kind"], waiting["waiting"]["name"]) == ("provider", "fake")
-    payload = await worker.rest(execution_id)
+    payload = await worker.rest(await worker.start(asking(retry=retry)))
     at = {step["kind"]: parse_time(step["at"]) for step in payload["processing_steps"]}
     assert payload["status"] == "completed"
     assert at["started"] - at["retry"] >= 0.59

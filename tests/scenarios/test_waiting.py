@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from offbook.workflows.values import parse_time
@@ -62,11 +64,18 @@ async def test_second_signal_is_refused(worker: Worker) -> None:
 
 
 async def test_approval_that_nobody_answers_in_time_takes_its_default(worker: Worker) -> None:
-    execution_id = await worker.start(gated(form=FORM, timeout=0.1, default={"approved": False}))
-    waiting = await worker.until_status(execution_id, "waiting")
-    assert waiting["waiting"]["until"] is not None
-    payload = await worker.rest(execution_id)
+    payload = await worker.rest(await worker.start(gated(form=FORM, timeout=0.1, default={"approved": False})))
     assert (payload["status"], payload["result"]) == ("completed", {"approved": False})
+    assert ("waiting", "editor") in [(step["kind"], step["node_id"]) for step in payload["processing_steps"]]
+
+
+async def test_approval_says_until_when_it_may_be_answered(worker: Worker) -> None:
+    execution_id = await worker.start(gated(form=FORM, timeout=3600, default={"approved": False}))
+    waiting = await worker.until_status(execution_id, "waiting")
+    until = parse_time(waiting["waiting"]["until"])
+    assert until - parse_time(waiting["node_results"]["editor"]["started_at"]) == pytest.approx(3600, abs=60)
+    await worker.command(execution_id, "cancel")
+    await worker.rest(execution_id)
 
 
 async def test_approval_without_a_default_fails_when_its_time_is_over_and_can_be_resumed(worker: Worker) -> None:
@@ -105,8 +114,6 @@ async def test_items_wait_each_for_its_own_signal(worker: Worker) -> None:
 
 async def test_wait_node_waits_its_time(worker: Worker) -> None:
     execution_id = await worker.start(workflow(wait("nap", 0.3), output("end", "awake", needs=["nap"])))
-    waiting = await worker.until_status(execution_id, "waiting")
-    assert (waiting["waiting"]["kind"], waiting["waiting"]["name"]) == ("timer", "nap")
     payload = await worker.rest(execution_id)
     nap = payload["node_results"]["nap"]
     assert payload["result"] == "awake"
@@ -129,10 +136,11 @@ async def test_approval_outlives_its_worker(opened: Open, closed: Close, durabil
 
 async def test_timer_that_fell_due_while_no_worker_was_there_has_fired(opened: Open, closed: Close) -> None:
     first = await opened()
-    execution_id = await first.start(workflow(wait("nap", 0.5), output("end", "awake", needs=["nap"])))
+    execution_id = await first.start(workflow(wait("nap", 3600), output("end", "awake", needs=["nap"])))
     before = await first.until_status(execution_id, "waiting")
+    assert (before["waiting"]["kind"], before["waiting"]["name"]) == ("timer", "nap")
     await closed(first)
-    second = await opened()
+    second = await opened(clock=lambda: time.time() + 3601)
     payload = await second.rest(execution_id)
     assert payload["result"] == "awake"
     assert parse_time(payload["finished_at"]) >= parse_time(before["waiting"]["until"])

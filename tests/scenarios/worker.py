@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,9 +22,10 @@ from offbook.web.app import create_app
 from offbook.web.server import serve_app
 from offbook.workflows.records import ExecutionStore, JournalStore
 from offbook.workflows.values import JsonObject, JsonValue
+from tests.actors.clock_ahead import put_forward
 
 ADA = {"id": "ada", "role": "author", "tier": "gold"}
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds that a story may wait for what is to happen."""
 NOBODY = "0" * 32
 
@@ -99,6 +101,18 @@ class Worker:
     async def until_status(self, execution_id: str, *wanted: str) -> JsonObject:
         return await self.until(execution_id, lambda payload: payload["status"] in wanted)
 
+    async def until_written(self, execution_id: str, text: str) -> None:
+        """Wait until this is all the text that has been told of an execution, by whichever attempts."""
+
+        def told(payload: JsonObject) -> bool:
+            return text == "".join(step["text"] for step in payload["processing_steps"] if step["kind"] == "text")
+
+        await self.until(execution_id, told)
+
+    def pass_time(self, seconds: float) -> None:
+        """Have so many seconds pass at once for calls and their time limits."""
+        put_forward(self.engine.service._around.runner, seconds)
+
     async def rest(self, execution_id: str) -> JsonObject:
         """Wait until an execution is at rest and stored; return its status as HTTP gives it."""
         await self.engine.wait(execution_id, PATIENCE)
@@ -154,6 +168,7 @@ async def open_worker(
     store: ExecutionStore | None = None,
     journal: JournalStore | None = None,
     goes_on: bool = True,
+    clock: Callable[[], float] = time.time,
     providers: JsonObject | None = None,
     keys: KeyResolver | None = None,
     **settings: Any,
@@ -161,7 +176,7 @@ async def open_worker(
     """Start a worker over a data folder, or over a store without one; leaving it drains it."""
     registry = NodeRegistry.with_builtins(provider_registry(providers or {}), functions)
     given = EngineSettings(data_dir=folder, **settings)
-    engine = Engine(given, store=store, journal=journal, registry=registry, keys=keys, goes_on=goes_on)
+    engine = Engine(given, store=store, journal=journal, registry=registry, keys=keys, clock=clock, goes_on=goes_on)
     async with engine, serve_app(create_app(engine.service)) as url, aiohttp.ClientSession() as session:
         worker = Worker(engine, url, session)
         # Answered once it is known what a process before this one left: from here on transactions can be counted.

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from offbook.web.app import create_app
-from offbook.web.server import SHUTDOWN_SECONDS, CannotListen, serve_app, url_of
+from offbook.web.server import CannotListen, serve_app, url_of
 from offbook.web.settings import WebSettings
 from offbook.workflows.caller import Caller
 from tests.web.dummy_service import EPOCH, DummyService
@@ -33,7 +33,8 @@ async def test_long_poll_does_not_hold_the_server_up(service: DummyService) -> N
             )
             await service.asked.wait()
             began = time.monotonic()
-        assert time.monotonic() - began < 2 * SHUTDOWN_SECONDS + 5
+        # Long before it would have been answered.
+        assert time.monotonic() - began < 30
         with pytest.raises(aiohttp.ClientError):
             await poll
 
@@ -54,7 +55,7 @@ class Slow(DummyService):
 
 async def free(session: aiohttp.ClientSession, url: str) -> None:
     """Wait until a server that handles one request at a time handles another."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             async with session.get(f"{url}/healthz") as response:
                 if response.status == 200:
@@ -84,7 +85,7 @@ async def test_what_was_begun_is_seen_through_when_the_client_goes_away() -> Non
         await free(session, url)
         assert execution.status == "running"
         service.go_on.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await service.done.wait()
     assert execution.status == "cancelled"
 

@@ -159,9 +159,9 @@ def test_unreadable_text_is_one_problem_with_its_line(text: str, code: str, line
 def test_alias_bomb_is_refused_at_once() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
-    started = time.monotonic()
+    started = time.thread_time()
     assert refusal("\n".join(lines)).code == "document-too-large"
-    assert time.monotonic() - started < 1
+    assert time.thread_time() - started < 1
 
 
 def test_flow_yaml_that_begins_like_json_is_yaml() -> None:

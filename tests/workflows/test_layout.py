@@ -73,9 +73,9 @@ def test_chain_is_one_straight_line() -> None:
 
 
 def test_two_hundred_nodes_take_a_moment_and_ten_thousand_edges_no_minute() -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     lay_out([[node - 1, node // 2] if node > 1 else [0] * node for node in range(200)])
-    assert time.perf_counter() - began < 5
+    assert time.thread_time() - began < 5
     wide = lay_out([[], *([0] for _ in range(3000)), list(range(1, 3001))])
     assert len(wide.edges) == 6000
 

@@ -92,7 +92,7 @@ def test_check_of_a_large_payload_is_bounded() -> None:
     assert check_payload(form, entries) == []
     assert [p.code for p in check_payload(form, [*entries, entries[0]])] == ["bad-value"]
     assert [p.code for p in check_payload(form, entries * 20)] == ["payload-too-large"]
-    assert time.thread_time() - started < 1
+    assert time.thread_time() - started < 5
 
 
 def test_long_text_is_one_value() -> None:

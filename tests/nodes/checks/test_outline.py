@@ -80,6 +80,6 @@ def test_what_is_no_outline_has_no_chapters(outline: JsonValue) -> None:
     "text", ["#" * 300_000, "# " + " #" * 100_000 + "x", "1" * 200_000, "a " * 200_000, "\n" * 200_000]
 )
 def test_no_text_takes_for_ever(text: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     reason("outline", text, 3)
-    assert time.perf_counter() - began < 2.0
+    assert time.thread_time() - began < 2.0

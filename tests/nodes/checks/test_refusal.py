@@ -83,6 +83,6 @@ def test_what_may_be_an_answer_passes(output: JsonValue) -> None:
     "text", ["<html>" + "<" * 200_000, "{" * 19_000, "a." * 100_000, "error " * 50_000, "Error\n" * 9]
 )
 def test_no_text_takes_for_ever(text: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     reason("refusal", text)
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 1.0

@@ -49,6 +49,6 @@ def test_reason_has_both_figures() -> None:
 
 @pytest.mark.parametrize("text", ["." * 200_000 + "x", " " * 200_000 + "x", "\n " * 100_000, "(." * 100_000])
 def test_no_text_takes_for_ever(text: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     count_sentences(text)
-    assert time.perf_counter() - began < 2.0
+    assert time.thread_time() - began < 2.0

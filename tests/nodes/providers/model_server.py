@@ -12,7 +12,7 @@ from aiohttp import web
 
 from offbook.workflows.values import JsonObject
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds that a test waits for what must happen."""
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
