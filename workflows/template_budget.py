@@ -1,4 +1,4 @@
-"""What one template or expression may use: steps, seconds and bytes. Knows nothing of Jinja's syntax."""
+"""What one template or expression may use: steps, processor time, bytes. Knows nothing of Jinja's syntax."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Limits:
     max_total_bytes: int = 64_000_000
     """Of all values on the way together."""
     max_seconds: float = 2.0
+    """Of the processor: what else a busy machine does is not the template's fault."""
     max_steps: int = 200_000
     """Rounds of loops, calls of macros, filters and methods."""
     max_source_chars: int = 200_000
@@ -41,7 +42,7 @@ class Budget:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._deadline = time.monotonic() + limits.max_seconds
+        self._deadline = time.thread_time() + limits.max_seconds
         self._steps = 0
         self._bytes = 0
 
@@ -50,8 +51,8 @@ class Budget:
         self._steps += 1
         if self._steps > self._limits.max_steps:
             raise SecurityError(f"takes more than {self._limits.max_steps:,} steps")
-        if time.monotonic() > self._deadline:
-            raise SecurityError(f"takes longer than {self._limits.max_seconds:g} s")
+        if time.thread_time() > self._deadline:
+            raise SecurityError(f"takes more than {self._limits.max_seconds:g} s of the processor")
         if size:
             self._add(size)
 

@@ -19,7 +19,7 @@ LIVE = 100
 MODES = ("fast", "immediate")
 """`immediate` ends the server as a crash does: it recovers when it starts."""
 
-pytestmark = pytest.mark.timeout(1800 if SOAK else 120)
+pytestmark = pytest.mark.timeout(1800 if SOAK else 900)
 
 
 async def stop_at_random(scene: Scene, postgres: Postgres, chance: random.Random, *, kill: bool) -> None:

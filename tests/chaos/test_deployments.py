@@ -37,7 +37,7 @@ async def deploy(scene: Scene, chance: random.Random) -> None:
         await scene.clients.until_live(LIVE * 3 // 4)
 
 
-@pytest.mark.timeout(1800 if SOAK else 120)
+@pytest.mark.timeout(1800 if SOAK else 900)
 @pytest.mark.parametrize(("database", "durability"), [("sqlite", "exit"), ("postgresql", "sync")])
 @pytest.mark.parametrize("number", ROUNDS)
 async def test_worker_that_is_told_to_go_away_loses_nothing_even_if_it_is_killed_meanwhile(

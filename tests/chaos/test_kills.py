@@ -20,7 +20,7 @@ ROUNDS = range(7 if SOAK else 1)
 _so_far: Counter[str] = Counter()
 
 
-@pytest.mark.timeout(1800 if SOAK else 120)
+@pytest.mark.timeout(1800 if SOAK else 900)
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 @pytest.mark.parametrize("number", ROUNDS)

@@ -105,7 +105,7 @@ STORIES: tuple[Callable[[Engine], Awaitable[None]], ...] = (
 )
 
 
-@pytest.mark.timeout(1800 if SOAK else 180)
+@pytest.mark.timeout(1800 if SOAK else 900)
 async def test_mixed_load_leaves_nothing_behind(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

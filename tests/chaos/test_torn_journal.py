@@ -40,7 +40,7 @@ PATIENCE = 60.0
 JOURNAL = "journal.db"
 LOG = "journal.db-wal"
 
-pytestmark = pytest.mark.timeout(7200 if SOAK else 120)
+pytestmark = pytest.mark.timeout(7200 if SOAK else 900)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import resource
 import sys
+import threading
 import time
 
 import pytest
+from jinja2.exceptions import SecurityError
 
 from offbook.workflows.scope import Scope
-from offbook.workflows.template_budget import LIMITS
+from offbook.workflows.template_budget import LIMITS, Limits, budgeted
 from offbook.workflows.templates import TemplateError, evaluate, render
 from tests.workflows.driver import Drive, workflow
 
@@ -168,6 +170,17 @@ def test_large_output_is_refused_and_not_cut(scope: Scope) -> None:
     assert len(render(just_fits, scope)) == LIMITS.max_output_bytes
     with pytest.raises(TemplateError, match="8,000,000 bytes"):
         render("{{ 'x' * " + str(LIMITS.max_output_bytes) + " }}y", scope)
+
+
+def test_seconds_are_those_of_the_thread_and_not_those_of_the_clock() -> None:
+    with budgeted(Limits(max_seconds=0.05)) as budget:
+        threading.Event().wait(0.1)
+        budget.step()
+        until = time.thread_time() + 0.06
+        while time.thread_time() < until:
+            pass
+        with pytest.raises(SecurityError, match=r"more than 0\.05 s"):
+            budget.step()
 
 
 def test_budget_of_one_template_is_not_that_of_the_next(scope: Scope) -> None:
