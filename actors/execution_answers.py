@@ -57,8 +57,11 @@ class ExecutionAnswers(ExecutionEffects):
             return StatusAnswer(orjson.dumps(payload), run.revision)
         answer, degraded = self._answer, self._recorder.is_degraded
         if answer is None or answer.degraded is not degraded:
-            body = orjson.dumps(status_payload(run, self.context()))
-            self._answer = answer = StatusAnswer(body, run.revision, degraded)
+            context = self.context()
+            answer = StatusAnswer(orjson.dumps(status_payload(run, context)), run.revision, degraded)
+            if not (context.journal and context.journal["lag_ms"]):
+                # That the journal has caught up is no change of the run: until it has, nothing is the last word.
+                self._answer = answer
         return answer
 
     def context(self) -> StatusContext:

@@ -11,10 +11,12 @@ import pytest
 
 from offbook.nodes.context import NodeContext, NodeFailure
 from offbook.nodes.functions import FunctionRegistry
+from offbook.persistence.memory_store import MemoryStore
 from offbook.workflows.values import JsonObject
 from tests.scenarios.conftest import Close, Open
-from tests.scenarios.documents import book, foreach, line, llm, python, template, workflow
+from tests.scenarios.documents import approval, book, foreach, line, llm, python, template, workflow
 from tests.scenarios.fake_model import FINE, Asked, FakeModel, Reply
+from tests.scenarios.held import HeldJournal
 from tests.scenarios.worker import PATIENCE, Worker
 
 ANSWER_SECONDS = PATIENCE / 4
@@ -70,6 +72,23 @@ async def test_status_is_answered_while_nodes_burn_the_processor_and_block(worke
         assert (payload["source"], len(payload["progress"]["current"])) == ("memory", 6)
     gate.passed.set()
     assert (await worker.rest(execution_id))["status"] == "completed"
+
+
+async def test_lag_of_the_journal_is_not_shown_when_it_has_caught_up(opened: Open) -> None:
+    journal = HeldJournal()
+    worker = await opened(store=MemoryStore(), journal=journal)
+    journal.hold.close()
+    execution_id = await worker.start(workflow(approval("gate")))
+    behind = await worker.until_status(execution_id, "waiting")
+    assert behind["journal"]["lag_ms"] > 0
+    journal.hold.open()
+    async with asyncio.timeout(PATIENCE):
+        # It is no news of the execution, so nobody is told.
+        while (caught_up := await worker.status(execution_id))["journal"]["lag_ms"]:
+            pass
+    assert caught_up["revision"] == behind["revision"]
+    await worker.command(execution_id, "cancel")
+    await worker.rest(execution_id)
 
 
 async def test_progress_thoughts_and_text_are_seen_while_the_node_runs(worker: Worker, gate: Gate) -> None:
