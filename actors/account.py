@@ -73,8 +73,8 @@ class AccountActor(LoopActor):
         """Of calls in flight, by execution, with the epoch that they are of."""
         self._asked: list[AskCall] = []
         """Who asked before the account was loaded."""
-        self._held_back: dict[tuple[str, Place], AskCall] = {}
-        """Who waits for room, in order."""
+        self._held_back: dict[tuple[str, Place], tuple[AskCall, str]] = {}
+        """Who waits for room, in order, and for which budget they were told to."""
         self._lookers: list[LoopFuture] = []
 
     def on_receive(self, message: AccountMessage) -> object:
@@ -105,7 +105,7 @@ class AccountActor(LoopActor):
             # From here on executions do not tell what they use: the next budget needs the ledger again.
             self._loaded = False
             self._unheard = self._loading
-        self._see_who_fits()
+        self._see_who_fits(renamed=True)
 
     # Calls
 
@@ -135,15 +135,17 @@ class AccountActor(LoopActor):
             self._reserved.setdefault(ask.execution_id, (ask.epoch, {}))[1][ask.place] = ask.estimate
 
     def _hold_back(self, ask: AskCall, budgets: list[Budget]) -> None:
+        name, until = self._longest(budgets)
+        if self._tell(ask, CallHeldBack(ask.node_id, ask.item, ask.attempt, name, until)):
+            self._held_back[ask.execution_id, ask.place] = (ask, name)
+            logger.info("call held back", execution_id=ask.execution_id, node=ask.node_id, budget=name)
+
+    def _longest(self, budgets: list[Budget]) -> tuple[str, float | None]:
+        """Name the one that lasts longest, which is the one to be raised, and when it ends."""
         now = self._desk.clock()
         ends = [end_of(budget.scope, now) for budget in budgets]
-        # The one that lasts longest is the one to be raised.
         until = None if None in ends else max(end for end in ends if end is not None)
-        longest = budgets[ends.index(until)]
-        name = longest.name(self._desk.currency)
-        if self._tell(ask, CallHeldBack(ask.node_id, ask.item, ask.attempt, name, until)):
-            self._held_back[ask.execution_id, ask.place] = ask
-            logger.info("call held back", execution_id=ask.execution_id, node=ask.node_id, budget=name)
+        return budgets[ends.index(until)].name(self._desk.currency), until
 
     def _exceeded(self, ask: AskCall, more: Usage) -> Iterator[Budget]:
         """Yield the budgets that a call would exceed, if besides what is known `more` were reserved."""
@@ -168,15 +170,20 @@ class AccountActor(LoopActor):
         if places.pop((message.node_id, message.item), None) is not None:
             self._see_who_fits()
 
-    def _see_who_fits(self) -> None:
-        """Have those ask again for whom there is room now, in the order in which they were held back."""
+    def _see_who_fits(self, *, renamed: bool = False) -> None:
+        """Have those ask again for whom there is room now, in the order in which they were held back.
+
+        `renamed`: also those who wait for another budget now than the one that they were told of.
+        """
         tentative = NO_USAGE
         told: set[str] = set()
-        for key, ask in list(self._held_back.items()):
-            if any(budget.mode is BudgetMode.HARD for budget in self._exceeded(ask, tentative)):
+        for key, (ask, name) in list(self._held_back.items()):
+            hard = [budget for budget in self._exceeded(ask, tentative) if budget.mode is BudgetMode.HARD]
+            if hard and not (renamed and self._longest(hard)[0] != name):
                 continue
             del self._held_back[key]
-            tentative = tentative + ask.estimate
+            if not hard:
+                tentative = tentative + ask.estimate
             if ask.execution_id not in told:
                 told.add(ask.execution_id)
                 self._tell(ask, BudgetFreed(self._desk.clock()))
@@ -315,7 +322,7 @@ class AccountActor(LoopActor):
                 "spent": budget.shown(budget.of(self._spent_in(budget.scope))),
                 "in_flight": budget.shown(budget.of(in_flight)),
                 "until": format_time(end_of(budget.scope, now)),
-                "held_back": sum(1 for ask in self._held_back.values() if budget in self._exceeded(ask, NO_USAGE)),
+                "held_back": sum(1 for ask, _ in self._held_back.values() if budget in self._exceeded(ask, NO_USAGE)),
             }
             for budget in self._budgets
         ]

@@ -126,6 +126,8 @@ class ExecutionCommands(ExecutionAnswers):
         run = self._run
         if run.status.at_rest or self._pending is not None:
             advice = "resume it: what waits for a budget goes on when there is one"
+            if run.status is ExecutionStatus.COMPLETED:
+                advice = "there is nothing left to spend"
             raise CommandRefused(run.execution_id, "change its budget", run.status, advice)
         self._apply(BudgetSet(message.budget, self._around.clock()))
         return self._recorder.when_recorded()

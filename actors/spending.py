@@ -180,6 +180,8 @@ def _days(first: str | None, last: str | None) -> tuple[str, str]:
                 raise ValueError
         except ValueError:
             problems.append(Problem("bad-parameter", f"{name}={text!r}: expected a date, {day_of(0.0)}", name))
+    if not problems and first and last and first > last:
+        problems.append(Problem("bad-parameter", f"from={first} is after to={last}", "from"))
     if problems:
         raise ValidationFailed(problems)
     return first or FIRST_DAY, last or LAST_DAY
@@ -192,7 +194,7 @@ def _check_caller(user_id: str, caller: Caller) -> None:
 
 def _check_operator(caller: Caller) -> None:
     if not caller.is_operator:
-        raise Forbidden("(any)", "only an operator sets budgets")
+        raise Forbidden(None, "only an operator sets budgets")
 
 
 def _audit(what: str, **fields: object) -> None:

@@ -125,6 +125,22 @@ async def test_what_waits_for_a_users_budget_waits_on_after_an_interruption(
     assert payload["cost"] == {"amount": "0.296", "currency": "USD", "partial": False}
 
 
+async def test_execution_that_waits_is_told_of_the_budget_that_is_set_in_place_of_the_one_before(
+    opened: Open, model: FakeModel
+) -> None:
+    worker = await opened(providers=model.providers)
+    await put_budget(worker, {"scope": "total", "tokens": 10})
+    execution_id = await worker.start(book())
+    await worker.until(execution_id, is_held_back)
+    await put_budget(worker, {"scope": "total", "tokens": 5})
+    payload = await worker.until(
+        execution_id, lambda payload: is_held_back(payload) and payload["waiting"]["name"] == "5 tokens in total"
+    )
+    assert payload["node_results"]["chapters"]["items"]["completed"] == 0
+    shown = (await worker.call("GET", "/users/ada/budgets")).body["budgets"]
+    assert [each["held_back"] for each in shown] == [1]
+
+
 async def test_budget_that_is_deleted_holds_nothing_back(opened: Open, model: FakeModel) -> None:
     worker = await opened(providers=model.providers)
     await put_budget(worker, {"scope": "total", "tokens": 0})
@@ -266,6 +282,12 @@ async def test_what_rests_is_given_no_budget(opened: Open, model: FakeModel) -> 
     execution_id = await worker.start(book())
     await worker.rest(execution_id)
     answer = await worker.call("PUT", f"/executions/{execution_id}/budget", {"tokens": 5})
+    assert (answer.status, "nothing left to spend" in answer.body["detail"]) == (409, True)
+    execution_id = await worker.start(book(), budget={"tokens": 0})
+    await worker.until(execution_id, is_held_back)
+    await worker.command(execution_id, "pause")
+    await worker.rest(execution_id)
+    answer = await worker.call("PUT", f"/executions/{execution_id}/budget", {"tokens": 5})
     assert (answer.status, "resume it" in answer.body["detail"]) == (409, True)
 
 
@@ -380,6 +402,8 @@ async def test_usage_is_told_by_day_and_model_while_it_is_made(
     day = report["by_day"][0]["day"]
     assert (await usage_of(worker, query=f"?from={day}&to={day}"))["output_tokens"] == 59
     assert (await usage_of(worker, query="?to=2001-01-01"))["output_tokens"] == 0
+    backwards = await worker.call("GET", "/users/ada/usage?from=2026-02-01&to=2026-01-01")
+    assert (backwards.status, "is after" in backwards.body["detail"]) == (422, True)
     assert (await worker.call("GET", "/users/ada/usage?from=today")).status == 422
 
 
