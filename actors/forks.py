@@ -124,7 +124,7 @@ class Forks:
         return await self.evaluate(plan_fork(parent, edition, self._types, self._around.currency))
 
     async def plan_resume(self, execution_id: str, *, caller: Caller) -> JsonObject:
-        """Say what a resume that came now would keep and repeat; NotResumable if there is nothing left to do."""
+        """Say what a resume that came now would keep and repeat; NotResumable if it would be refused."""
         return resume_plan(await self._run(execution_id, caller), self._around.currency)
 
     async def check_workflow(

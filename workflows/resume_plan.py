@@ -36,9 +36,11 @@ class Planned:
 
 
 def resume_plan(run: RunState, currency: str) -> JsonObject:
-    """Say what a resume that came now would keep and repeat; NotResumable if there is nothing left to do."""
+    """Say what a resume that came now would keep and repeat; NotResumable if it would be refused."""
     if run.status is ExecutionStatus.COMPLETED:
         raise NotResumable(run.execution_id, run.status)
+    if run.status.at_rest:
+        run.check_regenerations()
     planned = list(_planned(run))
     return {
         "execution_id": run.execution_id,

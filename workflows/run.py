@@ -196,6 +196,9 @@ class Run(RunState):
         self._waiting.pop((node.index, item), None)
         work.park = None
         work.status = NodeStatus.RUNNING
+        if work.tries == 1:
+            # What it waited is no time in which anything was done.
+            work.started_at = self.now
         work.in_flight = True
         self._in_flight += 1
         self._touch(node.index, work)
@@ -316,9 +319,9 @@ class Run(RunState):
         checked.failures += 1
         checked.reasons = message.reasons or (error.message,)
         again = error.retryable and checked.tries < node.check_attempts
-        if again and checked.failures > node.max_regenerations:
-            hint = f"it is not written again: max_regenerations is {node.max_regenerations}"
-            error = replace(error, hint=hint)
+        if checked.failures > node.max_regenerations:
+            limit = f"it is not written again: max_regenerations is {node.max_regenerations}"
+            error = replace(error, hint=f"{limit}; fork it with another prompt, other checks, or a higher limit")
         elif again and self.stopping is not ExecutionStatus.CANCELLED:
             text = f"{error.type}: {error.message}; next attempt at once"
             self.steps.add(self.now, node.id, message.item, StepKind.RETRY, text, self.revision)
@@ -497,18 +500,6 @@ class Run(RunState):
             self._withdraw(effects)
         elif self._in_flight:
             effects.append(AbortCalls())
-
-    def check_regenerations(self) -> None:
-        """Raise NotResumable if a resume would write again what failed its checks as often as it may."""
-        place = self.out_of_regenerations()
-        if place:
-            limit = self.plan.node(place.partition("[")[0]).max_regenerations
-            raise NotResumable(
-                self.execution_id,
-                self.status,
-                f"{place} has failed its checks as often as it may (max_regenerations is {limit}): start or fork it "
-                "with another prompt, other checks, or a higher limit",
-            )
 
     def _resume_requested(self, message: ResumeRequested, effects: list[Effect]) -> None:
         if not self.status.resumable:

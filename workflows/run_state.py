@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import is_
 
+from offbook.workflows.errors import NotResumable
 from offbook.workflows.ledger import Entry
 from offbook.workflows.messages import NodeHeld
 from offbook.workflows.money import CURRENCY, cost_json
@@ -406,6 +407,18 @@ class RunState:
             if spent and not self._work(index, item).settled(node.continue_on_error):
                 return node.id if item is None else f"{node.id}[{item}]"
         return ""
+
+    def check_regenerations(self) -> None:
+        """Raise NotResumable if a resume would write again what failed its checks as often as it may."""
+        place = self.out_of_regenerations()
+        if place:
+            limit = self.plan.node(place.partition("[")[0]).max_regenerations
+            raise NotResumable(
+                self.execution_id,
+                self.status,
+                f"{place} has failed its checks as often as it may (max_regenerations is {limit}): start or fork it "
+                "with another prompt, other checks, or a higher limit",
+            )
 
     def parked_for(self, signal: str) -> Work | None:
         """Return the first node or item that waits for this signal."""

@@ -154,3 +154,14 @@ def test_workflow_has_a_budget_for_each_of_its_executions() -> None:
 @pytest.mark.parametrize("message", [BudgetSet(TOKENS, 5.0), BudgetSet(None, 5.0), BudgetFreed(5.0)])
 def test_records_of_budgets_are_read_back(message: Any) -> None:
     assert decode(encode(message)) == message
+
+
+def test_time_that_an_attempt_was_held_back_is_not_time_that_it_took() -> None:
+    drive = held_back()
+    drive.pass_time(3600)
+    drive.apply(BudgetFreed(drive.now))
+    began = drive.now
+    drive.pass_time(5)
+    drive.finish("a", "text", usage=Usage(3, 4))
+    assert drive.run.works[0].started_at == began
+    assert drive.run.would_keep().saved_seconds == drive.now - began

@@ -18,6 +18,7 @@ from offbook.workflows.messages import (
     ResumeRequested,
     TimerFired,
 )
+from offbook.workflows.resume_plan import resume_plan
 from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.status import StatusContext, status_payload
 from offbook.workflows.values import NodeError, Usage
@@ -191,6 +192,18 @@ def test_regenerations_are_limited_over_all_resumes() -> None:
     with pytest.raises(NotResumable, match=r"a has failed its checks as often as it may \(max_regenerations is 4\)"):
         drive.apply(ResumeRequested(3, drive.now))
     assert (drive.run.revision, drive.status()) == (revision, ExecutionStatus.FAILED)
+
+
+def test_last_attempt_that_was_also_the_last_regeneration_says_that_a_resume_is_of_no_use() -> None:
+    drive = checked(max_regenerations=2)
+    for attempt in range(1, 4):
+        drive.fail_check("a", f"{attempt} words")
+    assert drive.status() is ExecutionStatus.FAILED
+    hint = shown(drive, "a")["error"]["hint"]
+    assert "max_regenerations is 2" in hint
+    assert "fork it" in hint
+    with pytest.raises(NotResumable, match="max_regenerations is 2"):
+        resume_plan(drive.run, "USD")
 
 
 def test_regeneration_that_failed_otherwise_may_still_be_made() -> None:
