@@ -30,6 +30,9 @@ LINGER_SECONDS = 15.0
 
 _ID = re.compile(r"([0-9a-f]{8})-([0-9]{1,18})")
 
+NOBODY = ""
+"""No user has this id."""
+
 
 class _Listener:
     """One list that is open somewhere."""
@@ -73,6 +76,9 @@ class ExecutionFeed:
     async def follow(self, stream: Stream, *, caller: Caller, where: ExecutionFilter, after: str) -> None:
         """Tell a stream about the executions that the caller may see and `where` is about, until it is cut."""
         owner = where.user_id if caller.is_operator else caller.user_id
+        if where.user_id is not None and not caller.may_see(where.user_id):
+            # Of others there is nothing, as in the list.
+            owner = NOBODY
         where = ExecutionFilter(workflow=where.workflow, user_id=owner, labels=where.labels)
         await stream.open()
         listener = _Listener(stream, where)

@@ -91,7 +91,7 @@ class KeyOperations:
     async def rotate(self, *, caller: Caller) -> JsonObject:
         """Seal every stored key under the first master key; return how many, and which could not be opened."""
         if not caller.is_operator:
-            raise Forbidden("(all)", "only an operator seals the keys of all users anew")
+            raise Forbidden(None, "only an operator seals the keys of all users anew")
         if not self._vault.has_master:
             raise MasterKeyMissing
         resealed, unreadable = 0, []

@@ -241,7 +241,7 @@ class ExecutionService(ServiceStatus):
         own = caller.as_execution_user()
         if own is not None:
             if named is not None and named.id != own.id:
-                raise Forbidden("(new)", "only an operator starts an execution for another user")
+                raise Forbidden(None, "only an operator starts an execution for another user")
             return named or own
         if named is None or not named.id:
             raise ExecutionUserMissing(None, plan.nodes_needing_user)

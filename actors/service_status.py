@@ -178,6 +178,8 @@ class ServiceStatus(ServiceWorkflows):
     ) -> JsonObject:
         """Return a page, newest first: what is in memory from memory, the rest by one read."""
         limit = max(1, min(limit, MAX_PAGE))
+        if user is not None and not caller.may_see(user):
+            return {"executions": [], "next_cursor": None}
         owner = user if caller.is_operator else caller.user_id
         where = ExecutionFilter(
             statuses=statuses, workflow=workflow, user_id=owner, labels=labels or {}, parent_id=parent

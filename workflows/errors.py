@@ -46,7 +46,9 @@ class ValidationFailed(OffbookError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        lines = "; ".join(f"{p.path}: {p.message}" if p.path else p.message for p in self.problems)
+        lines = "; ".join(
+            p.message if p.message.startswith(p.path) else f"{p.path}: {p.message}" for p in self.problems
+        )
         super().__init__(f"{len(self.problems)} problem(s): {lines}")
 
 
@@ -100,11 +102,11 @@ class ExecutionUserMissing(OffbookError):
 
 
 class Forbidden(OffbookError):
-    """The caller may not do this to the execution."""
+    """The caller may not do this, perhaps to an execution."""
 
-    def __init__(self, execution_id: str, detail: str) -> None:
+    def __init__(self, execution_id: str | None, detail: str) -> None:
         self.execution_id = execution_id
-        super().__init__(f"execution {execution_id}: {detail}")
+        super().__init__(f"execution {execution_id}: {detail}" if execution_id else detail)
 
 
 class BudgetNotFound(OffbookError):

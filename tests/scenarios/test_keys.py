@@ -97,7 +97,9 @@ async def test_pain_39_nobody_reads_steers_or_resumes_what_is_anothers(
             tried += 1
     assert tried >= 28
     assert (await worker.call("GET", "/executions", user="eve")).body["executions"] == []
+    await worker.rest(await worker.start(workflow(template("a", "hers")), user={"id": "eve"}))
     assert (await worker.call("GET", "/executions?user=ada", user="eve")).body["executions"] == []
+    assert len((await worker.call("GET", "/executions?user=eve", user="eve")).body["executions"]) == 1
     for path in ("/actors", "/drain", "/keys/rotate"):
         method = "GET" if path == "/actors" else "POST"
         assert (await worker.call(method, path, user="eve")).status == 403

@@ -154,7 +154,7 @@ class DummyKeys:
 
     async def rotate(self, *, caller: Caller) -> JsonObject:
         if not caller.is_operator:
-            raise Forbidden("(all)", "for operators")
+            raise Forbidden(None, "for operators")
         return {"resealed": len(self.kept), "unreadable": []}
 
 
@@ -199,7 +199,7 @@ class DummySpending:
 
 def _check_operator(caller: Caller) -> None:
     if not caller.is_operator:
-        raise Forbidden("(any)", "for operators")
+        raise Forbidden(None, "for operators")
 
 
 class DummyFeed:
