@@ -31,6 +31,8 @@ class _Prepared:
     kind: CheckKind
     written: JsonValue
     params: BaseModel | None
+    is_ready: bool
+    """Whether it is no function, and its parameters are known."""
 
 
 class Checker:
@@ -54,15 +56,10 @@ class Checker:
         size = len(output) if isinstance(output, str) else len(orjson.dumps(output))
         reasons: list[str] = []
         for check in checks:
-            kind, params = check.kind, check.params
-            if params is None:
-                params = _checked(check.label, kind, params_of(kind, render(check.written, scope)))
-            if isinstance(kind, FunctionCheck):
-                reason = await kind.judge(ctx, output, params)  # type: ignore[arg-type]
-            elif size > LONG_CHARS:
-                reason = await ctx.call_plain(kind.examine, produced, params)
+            if check.is_ready and size <= LONG_CHARS:
+                reason = check.kind.examine(produced, check.params)
             else:
-                reason = kind.examine(produced, params)
+                reason = await _examine_slowly(check, ctx, produced, size)
             if reason is not None:
                 reasons.append(f"{check.label}: {reason}")
         if reasons:
@@ -80,7 +77,21 @@ class Checker:
         if kind is None:
             raise NodeFailure.of("validation", f"the check {spec.kind!r} is not registered here")
         constant = None if has_template(spec.params) else _checked(spec.label, kind, params_of(kind, spec.params))
-        return _Prepared(spec.label, kind, spec.params, constant)
+        is_ready = constant is not None and not isinstance(kind, FunctionCheck)
+        return _Prepared(spec.label, kind, spec.params, constant, is_ready)
+
+
+async def _examine_slowly(check: _Prepared, ctx: NodeContext, produced: Produced, size: int) -> str | None:
+    """Make a check that is a function, has templates in its parameters, or is to read much."""
+    kind, params = check.kind, check.params
+    if params is None:
+        params = _checked(check.label, kind, params_of(kind, render(check.written, ctx.scope)))
+    if isinstance(kind, FunctionCheck):
+        return await kind.judge(ctx, produced.value, params)  # type: ignore[arg-type]
+    if size > LONG_CHARS:
+        reason: str | None = await ctx.call_plain(kind.examine, produced, params)
+        return reason
+    return kind.examine(produced, params)
 
 
 def _checked(label: str, kind: CheckKind, params: JsonValue) -> BaseModel:

@@ -17,9 +17,9 @@ class Empty(CheckKind):
     example = "empty"
 
     def examine(self, produced: Produced, params: CheckParams) -> str | None:
-        if says_something(produced.value):
-            return None
         value = produced.value
+        if says_something(value):
+            return None
         if isinstance(value, str) and value.strip():
             return f"the answer has {len(value.strip())} characters and not one letter or digit"
         return "the answer is empty"

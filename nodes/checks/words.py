@@ -42,10 +42,14 @@ def count_words(text: str) -> int:
 
 def has_words(text: str, least: int) -> bool:
     """Whether a text has so many words; of a long one no more is read than it takes."""
-    enough = _CHARS_PER_WORD * (least + 1)
+    beginning = text[: _CHARS_PER_WORD * (least + 1)]
     # The last word of a beginning may be half of one, and is not counted.
-    if len(text) > enough and has_words(text[:enough], least + 1):
+    if len(beginning) < len(text) and _has(beginning, least + 1):
         return True
+    return _has(text, least)
+
+
+def _has(text: str, least: int) -> bool:
     return (text.isascii() and surely_words(text) >= least) or count_words(text) >= least
 
 
