@@ -211,8 +211,8 @@ class NodeContext:
         """
         if not isinstance(usage, Usage) or not isinstance(usage.input_tokens + usage.output_tokens, int):
             raise TypeError("usage is given as Usage(input_tokens, output_tokens), in whole numbers")
-        figures = (usage.input_tokens, usage.output_tokens, usage.cost)
-        if min(figures) < 0 or max(figures) > LARGEST:
+        asked, answered, _, cost, _ = usage
+        if not (0 <= asked <= LARGEST and 0 <= answered <= LARGEST and 0 <= cost <= LARGEST):
             raise ValueError(f"usage has figures from 0 to {LARGEST}, not {usage}")
         self.sink.usage(usage if self.prices is None else self.prices.price(usage, model), model or "")
 

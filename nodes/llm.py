@@ -181,7 +181,7 @@ class _Meter:
         if self._told is None:
             return Usage(self._asked, tokens_of(self._received), estimated=True)
         told, more = self._told, tokens_of(self._received)
-        return replace(told, output_tokens=told.output_tokens + more, estimated=told.estimated or bool(more))
+        return told._replace(output_tokens=told.output_tokens + more, estimated=told.estimated or bool(more))
 
     def settle(self, answer: ModelAnswer) -> None:
         """Set the attempt's usage: the provider's own figures if it gave any."""

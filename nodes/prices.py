@@ -95,13 +95,13 @@ class PriceTable:
 
         A cost that whoever reported the usage knows already is kept.
         """
-        asked, answered = usage.input_tokens, usage.output_tokens
-        if usage.cost or not (asked or answered):
+        asked, answered, estimated, cost, unpriced = usage
+        if cost or not (asked or answered):
             return usage
         price = self.find(model) if model is not None else None
         if price is None:
-            return Usage(asked, answered, usage.estimated, 0, True)
-        return Usage(asked, answered, usage.estimated, price.cost(asked, answered), usage.unpriced)
+            return Usage(asked, answered, estimated, 0, True)
+        return Usage(asked, answered, estimated, price.cost(asked, answered), unpriced)
 
 
 class _Reader:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import orjson
 import zstandard
 
+from offbook.workflows.ledger import Entry, EntryKind
 from offbook.workflows.records import StoredOutput
-from offbook.workflows.values import JsonValue
+from offbook.workflows.values import JsonValue, Usage
 
 LEVEL = 1
 PART_BYTES = 262_144
@@ -57,6 +59,20 @@ def unpack_outputs(parts: Iterable[bytes]) -> tuple[StoredOutput, ...]:
         for part in parts
         for node_id, item, value, *kept in orjson.loads(_decompress(part))
     )
+
+
+def pack_entries(entries: Sequence[Entry]) -> bytes:
+    """Write entries of one kind and model."""
+    return _compress(orjson.dumps([[*entry[1:6], *entry.usage] for entry in entries]))
+
+
+def unpack_entries(kind: EntryKind, model: str, data: bytes) -> list[Entry]:
+    """Read what `pack_entries` wrote."""
+    rows: list[list[Any]] = orjson.loads(_decompress(data))
+    return [
+        Entry(kind, node_id, item, attempt, epoch, at, model, Usage(*usage))
+        for node_id, item, attempt, epoch, at, *usage in rows
+    ]
 
 
 def digest(*texts: str | None) -> str:

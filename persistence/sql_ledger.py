@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Dialect, Engine, and_, bindparam, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from offbook.persistence.databases import away_as_unavailable, in_chunks
+from offbook.persistence.packing import pack_entries, unpack_entries
 from offbook.persistence.tables import budgets, ledger
 from offbook.workflows.budgets import Budget, BudgetMode, BudgetScope, BudgetUnit, DeleteBudget, PutBudget
 from offbook.workflows.ledger import Bookings, Entry, EntryKind, SettledEntry, Spent, UserBooks
 from offbook.workflows.records import WriteResult
-from offbook.workflows.values import NO_USAGE, Usage, day_of
+from offbook.workflows.values import DAY_SECONDS, NO_USAGE, Usage
 
-ROWS_AT_ONCE = 50
-"""SQLite takes at most 999 values where it is old."""
+Place = tuple[str, int, int, int]
 
-_COLUMNS = tuple(column.name for column in ledger.columns)
-_PLAIN = f"INSERT OR IGNORE INTO ledger ({', '.join(_COLUMNS)}) VALUES "
-_PLACES = f"({', '.join('?' * len(_COLUMNS))})"
 _RELEASE = delete(ledger).where(
     ledger.c.execution_id == bindparam("of"),
     ledger.c.kind == EntryKind.RESERVE.value,
@@ -44,35 +40,69 @@ _FORGET_BUDGET = delete(budgets).where(
 )
 
 
+class Booked(NamedTuple):
+    """What a write enters into the ledger, and which write it is."""
+
+    execution_id: str
+    epoch: int
+    save: int
+    bookings: Bookings
+    is_first: bool
+    """Whether nothing but a reserve can be entered of its execution: then no place is taken."""
+
+
 class LedgerWrites:
     """Enters and gives back within somebody's transaction."""
 
     def __init__(self, dialect: Dialect) -> None:
-        is_sqlite = dialect.name == "sqlite"
-        self._enter = (sqlite if is_sqlite else postgresql).insert(ledger).on_conflict_do_nothing()
-        self._is_sqlite = is_sqlite
+        self._enter = (sqlite if dialect.name == "sqlite" else postgresql).insert(ledger).on_conflict_do_nothing()
 
-    def apply(self, connection: Connection, bookings: Iterable[tuple[str, int, Bookings | None]]) -> None:
-        """Enter what writes bring along, each with its execution and epoch; an entry whose place is taken is left."""
-        found = [each for each in bookings if each[2] is not None]
-        if not found:
-            return
-        rows = [_row(of, books.user_id, entry) for of, _, books in found if books for entry in books.entries]
-        if self._is_sqlite:
-            _enter_plainly(connection, rows)
-        elif rows:
-            connection.execute(self._enter, [dict(zip(_COLUMNS, row, strict=True)) for row in rows])
-        over = [{"of": of, "through": epoch} for of, epoch, books in found if books and books.release]
+    def apply(self, connection: Connection, booked: Sequence[Booked]) -> None:
+        """Enter what writes bring along; an entry whose place is taken is left as it is."""
+        taken = _places_taken(connection, [each.execution_id for each in booked if not each.is_first])
+        rows = [row for each in booked for row in _rows(each, taken.get(each.execution_id))]
+        if rows:
+            connection.execute(self._enter, rows)
+        over = [{"of": each.execution_id, "through": each.epoch} for each in booked if each.bookings.release]
         if over:
             connection.execute(_RELEASE, over)
 
 
-def _enter_plainly(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Enter rows in SQLite, many with one statement: one for each would cost twice as much, and there are many."""
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        part = rows[start : start + ROWS_AT_ONCE]
-        statement = f"{_PLAIN}{', '.join([_PLACES] * len(part))}"
-        connection.exec_driver_sql(statement, tuple(chain.from_iterable(part)))
+def _places_taken(connection: Connection, execution_ids: Collection[str]) -> dict[str, set[Place]]:
+    found: dict[str, set[Place]] = {}
+    for some in in_chunks(execution_ids):
+        chosen = and_(ledger.c.execution_id.in_(some), ledger.c.kind != EntryKind.RESERVE.value)
+        for row in connection.execute(select(ledger.c.execution_id, ledger.c.entries).where(chosen)):
+            places = found.setdefault(row.execution_id, set())
+            places.update(entry.place for entry in unpack_entries(EntryKind.SETTLE, "", row.entries))
+    return found
+
+
+def _rows(booked: Booked, taken: set[Place] | None) -> Iterator[dict[str, Any]]:
+    """Sum up the entries of a write whose places are free: a row for each kind, day and model."""
+    sums: dict[tuple[EntryKind, str, float], list[Entry]] = {}
+    for entry in booked.bookings.entries:
+        if taken is None or entry.place not in taken:
+            sums.setdefault((entry.kind, entry.model, entry.at // DAY_SECONDS), []).append(entry)
+    for part, ((kind, model, _), entries) in enumerate(sums.items()):
+        asked, answered, estimated, cost, unpriced = zip(*[entry.usage for entry in entries], strict=True)
+        yield {
+            "execution_id": booked.execution_id,
+            "epoch": booked.epoch,
+            "save": booked.save,
+            "part": part,
+            "kind": kind.value,
+            "user_id": booked.bookings.user_id,
+            "day": entries[0].day,
+            # A plug-in's own word, and PostgreSQL has no NUL in texts.
+            "model": model.replace("\0", "\ufffd"),
+            "input_tokens": sum(asked),
+            "output_tokens": sum(answered),
+            "cost": sum(cost),
+            "estimated": int(any(estimated)),
+            "unpriced": int(any(unpriced)),
+            "entries": pack_entries(entries),
+        }
 
 
 class BudgetWrites:
@@ -165,10 +195,10 @@ def used_by(connection: Connection, execution_ids: Collection[str]) -> dict[str,
 def _read_settled(connection: Connection, execution_ids: Collection[str]) -> Iterator[SettledEntry]:
     for some in in_chunks(execution_ids):
         chosen = and_(ledger.c.execution_id.in_(some), ledger.c.kind == EntryKind.SETTLE.value)
-        for row in connection.execute(select(ledger).where(chosen)):
-            place = (row.node_id, row.item, row.attempt, row.epoch)
-            entry = Entry(EntryKind.SETTLE, *place, row.at, row.model, _usage(row))
-            yield SettledEntry(row.execution_id, entry)
+        columns = (ledger.c.execution_id, ledger.c.model, ledger.c.entries)
+        for row in connection.execute(select(*columns).where(chosen)):
+            for entry in unpack_entries(EntryKind.SETTLE, row.model, row.entries):
+                yield SettledEntry(row.execution_id, entry)
 
 
 def _columns(budget: Budget) -> dict[str, Any]:
@@ -182,29 +212,6 @@ def _columns(budget: Budget) -> dict[str, Any]:
 
 def _budget(row: Any) -> Budget:
     return Budget(BudgetScope(row.scope), BudgetUnit(row.unit), int(row.amount), BudgetMode(row.mode))
-
-
-def _row(execution_id: str, user_id: str, entry: Entry) -> tuple[Any, ...]:
-    """Write an entry as a row, in the order of the table's columns."""
-    usage = entry.usage
-    return (
-        execution_id,
-        entry.node_id,
-        entry.item,
-        entry.attempt,
-        entry.epoch,
-        entry.kind.value,
-        user_id,
-        day_of(entry.at),
-        entry.at,
-        # A plug-in's own word, and PostgreSQL has no NUL in texts.
-        entry.model.replace("\0", "\ufffd"),
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cost,
-        int(usage.estimated),
-        int(usage.unpriced),
-    )
 
 
 def _usage(row: Any) -> Usage:

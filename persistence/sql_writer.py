@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from offbook.persistence.databases import away_as_unavailable, in_chunks
 from offbook.persistence.packing import digest, pack, pack_outputs
 from offbook.persistence.sql_keys import KeyWrites
-from offbook.persistence.sql_ledger import BudgetWrites, LedgerWrites
+from offbook.persistence.sql_ledger import Booked, BudgetWrites, LedgerWrites
 from offbook.persistence.tables import checkpoints, executions, labels, outputs, workflows
 from offbook.workflows.budgets import DeleteBudget, PutBudget
 from offbook.workflows.key_records import DeleteKey, PutKey
@@ -88,7 +88,7 @@ class SqlWriter:
                 self._insert(connection, _of(round_, InsertExecution), results)
                 _claim(connection, _of(round_, ClaimExecution), results)
                 self._save(connection, _of(round_, SaveState), results)
-                self._ledger.apply(connection, _bookings(round_, results))
+                self._ledger.apply(connection, _booked(round_, results))
                 _delete(connection, _of(round_, DeleteExecution), results)
                 self._budgets.apply(connection, [*_of(round_, PutBudget), *_of(round_, DeleteBudget)], results)
                 self._keys.apply(connection, [*_of(round_, PutKey), *_of(round_, DeleteKey)], results)
@@ -155,8 +155,7 @@ class SqlWriter:
         kept = [_checkpoint_row(write) for _, write in saves if write.checkpoint is not None]
         if kept:
             connection.execute(self._put_checkpoint, kept)
-        # Its insert is the first of an execution's writes: what completes with its second never had one.
-        over = [{"of": w.execution_id} for _, w in saves if w.checkpoint is None and (w.epoch > 1 or w.save > 2)]
+        over = [{"of": w.execution_id} for _, w in saves if w.checkpoint is None and not _is_first(w)]
         if over:
             connection.execute(_DROP_CHECKPOINT, over)
 
@@ -198,19 +197,28 @@ def _subject(write: Write) -> str:
             return write.execution_id
 
 
-def _bookings(round_: list[Numbered], results: list[WriteResult]) -> Iterator[tuple[str, int, Bookings | None]]:
-    """Yield what the writes of a round bring along for the ledger, with their executions and epochs."""
+def _is_first(save: SaveState) -> bool:
+    """Whether nothing was saved of its execution before: its insert is the first of its writes."""
+    return save.epoch == 1 and save.save == 2
+
+
+def _booked(round_: list[Numbered], results: list[WriteResult]) -> list[Booked]:
+    """Return what the writes of a round bring along for the ledger."""
+    booked: list[Booked] = []
     for place, write in round_:
+        of, applied = getattr(write, "execution_id", ""), results[place].applied
         match write:
-            case SaveState():
+            case SaveState() if write.bookings is not None:
                 # Also of one that is refused: what was used was used.
-                yield write.execution_id, write.epoch, write.bookings
-            case ClaimExecution() if results[place].applied:
-                yield write.execution_id, write.epoch, write.bookings
-            case InsertExecution() if results[place].applied:
-                yield write.execution_id, 1, write.bookings
+                first = applied and _is_first(write)
+                booked.append(Booked(of, write.epoch, write.save, write.bookings, first))
+            case ClaimExecution() if write.bookings is not None and applied:
+                booked.append(Booked(of, write.epoch, 0, write.bookings, True))
+            case InsertExecution() if write.bookings is not None and applied:
+                booked.append(Booked(of, 1, 1, write.bookings, True))
             case DeleteExecution():
-                yield write.execution_id, LAST_EPOCH, RELEASE
+                booked.append(Booked(of, LAST_EPOCH, 0, RELEASE, True))
+    return booked
 
 
 def _of(round_: list[Numbered], kind: type[Write]) -> list[Numbered]:

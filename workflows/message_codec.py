@@ -32,7 +32,7 @@ from offbook.workflows.messages import (
     TakenUp,
     TimerFired,
 )
-from offbook.workflows.values import NO_USAGE, ExecutionUser, JsonObject, NodeError, Usage
+from offbook.workflows.values import NO_USAGE, ExecutionUser, JsonObject, JsonValue, NodeError, Usage
 
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
@@ -74,7 +74,7 @@ class RecordUnreadable(OffbookError):
 
 def encode(message: RunMessage) -> bytes:
     """Write a message as a record."""
-    return orjson.dumps([type(message).__name__, message])
+    return orjson.dumps([type(message).__name__, message], default=_as_list)
 
 
 def decode(record: bytes) -> RunMessage:
@@ -87,12 +87,19 @@ def decode(record: bytes) -> RunMessage:
         raise RecordUnreadable(f"{type(error).__name__}: {error}") from None
 
 
+def _as_list(usage: object) -> list[JsonValue]:
+    """Write what orjson takes for no JSON: of messages the usage alone."""
+    if isinstance(usage, Usage):
+        return list(usage)
+    raise TypeError(f"a record has no word for {type(usage).__name__}")
+
+
 def _restored(fields: JsonObject) -> JsonObject:
     """Turn what JSON has no word for back into our own values."""
     if fields.get("error") is not None:
         fields["error"] = NodeError(**fields["error"])
     if "usage" in fields and fields["usage"] is not None:
-        usage = Usage(**fields["usage"])
+        usage = Usage(*fields["usage"])
         fields["usage"] = usage if usage != NO_USAGE else NO_USAGE
     if fields.get("user") is not None:
         fields["user"] = ExecutionUser(**fields["user"])

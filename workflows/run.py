@@ -646,7 +646,7 @@ class Run(RunState):
     def _write_off(self, node: PlanNode, item: int | None, work: Work, usage: Usage, model: str = "") -> None:
         """Owe the ledger what calls that were lost with their incarnation are taken to have used."""
         assert self.lost_calls is not None
-        estimate = replace(usage, estimated=True)
+        estimate = usage._replace(estimated=True)
         for attempt, epoch in self.lost_calls.pop((node.index, item), ()):
             work.usage = work.usage + estimate
             self._owe(node, item, attempt, epoch, estimate, model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 JsonValue: TypeAlias = Any
 """None, bool, int, float, str, or lists and str-keyed dicts of them. Never changed once an output."""
@@ -29,9 +29,11 @@ class ExecutionUser:
         return cls(data["id"], data.get("role") or "user", data.get("tier") or "")
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens that attempts consumed; `estimated` if any part was not the provider's own figure."""
+class Usage(NamedTuple):
+    """Tokens that attempts consumed; `estimated` if any part was not the provider's own figure.
+
+    A tuple because each step of a paid execution makes several.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -45,7 +47,7 @@ class Usage:
     def tokens(self) -> int:
         return self.input_tokens + self.output_tokens
 
-    def __add__(self, other: Usage) -> Usage:
+    def __add__(self, other: Usage) -> Usage:  # type: ignore[override] # a sum, not a longer tuple
         if other is NO_USAGE:
             return self
         if self is NO_USAGE:
@@ -67,7 +69,7 @@ class Usage:
         }
 
     def to_state(self) -> list[JsonValue]:
-        return [self.input_tokens, self.output_tokens, self.estimated, self.cost, self.unpriced]
+        return list(self)
 
     @classmethod
     def from_state(cls, state: list[JsonValue]) -> Usage:
@@ -119,14 +121,17 @@ def _format_second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+DAY_SECONDS = 86_400
+
+
 @lru_cache(maxsize=64)
 def _format_day(day: int) -> str:
-    return datetime.fromtimestamp(86_400 * day, UTC).strftime("%Y-%m-%d")
+    return datetime.fromtimestamp(DAY_SECONDS * day, UTC).strftime("%Y-%m-%d")
 
 
 def day_of(seconds: float) -> str:
     """Return the date in UTC of a time in Unix seconds: `2026-11-23`."""
-    return _format_day(int(seconds // 86_400))
+    return _format_day(int(seconds // DAY_SECONDS))
 
 
 def parse_time(text: str) -> float:

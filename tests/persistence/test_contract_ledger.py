@@ -59,6 +59,36 @@ def test_entry_whose_place_is_taken_stays_as_it_was(store: ExecutionStore) -> No
     assert spent(store) == Usage(4, 5, estimated=True)
 
 
+def test_save_that_brings_some_attempts_again_enters_only_the_others(store: ExecutionStore) -> None:
+    first, second, third = (settle(node, Usage(1, 1, cost=5)) for node in ("a", "b", "c"))
+    store.writer.commit([insert(1), failed(1, bookings=books(first, second))])
+    store.writer.commit([failed(1, save=3, bookings=books(second, third))])
+    late = failed(1, save=2, bookings=books(first, second))
+    store.writer.commit([claim(1, 2), late])
+    assert spent(store) == Usage(3, 3, cost=15)
+    assert {each.entry for each in store.books.settled([id_of(1)])} == {first, second, third}
+
+
+def test_what_a_resume_saved_is_entered_once_however_often_it_is_stored(store: ExecutionStore) -> None:
+    saved = Entry(EntryKind.SAVED, "", NO_ITEM, 1, 2, BEGAN, "", Usage(40, cost=4))
+    store.writer.commit([insert(1), failed(1), claim(1, 2), failed(1, epoch=2, save=4, bookings=books(saved))])
+    store.writer.commit([failed(1, epoch=2, save=5, bookings=books(saved))])
+    assert store.books.user_books("ada", FIRST, FIRST).saved == Usage(40, cost=4)
+
+
+def test_attempts_come_back_as_they_were_entered(store: ExecutionStore) -> None:
+    entries = [
+        settle(f"n{item % 7}", Usage(item, 2 * item, item % 2 == 0, 3 * item, item % 3 == 0), item=item, model=model)
+        for item in range(200)
+        for model in ("a/b", "c/d")[item % 2 :]
+    ]
+    entries = list({entry.place: entry for entry in entries}.values())
+    store.writer.commit([insert(1), completed(1, bookings=books(*entries))])
+    found = store.books.settled([id_of(1)])
+    assert sorted(each.entry for each in found) == sorted(entries)
+    assert sum((entry.usage for entry in entries), NO_USAGE) == spent(store)
+
+
 def test_reserve_is_given_back_by_the_save_that_settles(store: ExecutionStore) -> None:
     store.writer.commit([insert(1, bookings=books(reserve(1, Usage(0, 500, cost=9))))])
     assert store.books.user_books("ada", FIRST, FIRST).reserved == Usage(0, 500, cost=9)

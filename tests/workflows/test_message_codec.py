@@ -52,7 +52,7 @@ JSON: some.SearchStrategy[Any] = some.recursive(
     max_leaves=12,
 )
 OBJECT = some.dictionaries(TEXT, JSON, max_size=4)
-USAGE = some.builds(Usage, NUMBER, NUMBER, some.booleans())
+USAGE = some.builds(Usage, NUMBER, NUMBER, some.booleans(), NUMBER, some.booleans())
 ERROR = some.builds(NodeError, TEXT, TEXT, some.booleans(), some.none() | TIME, TEXT, TEXT)
 BUDGET = some.builds(Budget, *(some.sampled_from(kind) for kind in (BudgetScope, BudgetUnit)), NUMBER)
 USER = some.builds(ExecutionUser, TEXT, TEXT, TEXT)

@@ -97,20 +97,19 @@ def upgrade() -> None:
     op.create_table(
         "ledger",
         sa.Column("execution_id", sa.String(32), primary_key=True),
-        sa.Column("node_id", sa.String(64), primary_key=True),
-        sa.Column("item", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("attempt", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("epoch", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("save", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("part", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("kind", sa.String(10), nullable=False),
         sa.Column("user_id", sa.Text, nullable=False),
         sa.Column("day", sa.String(10), nullable=False),
-        sa.Column("at", sa.Float, nullable=False),
         sa.Column("model", sa.Text, nullable=False),
         sa.Column("input_tokens", sa.BigInteger, nullable=False),
         sa.Column("output_tokens", sa.BigInteger, nullable=False),
         sa.Column("cost", sa.BigInteger, nullable=False),
         sa.Column("estimated", sa.SmallInteger, nullable=False),
         sa.Column("unpriced", sa.SmallInteger, nullable=False),
+        sa.Column("entries", sa.LargeBinary, nullable=False),
     )
     op.create_index("ix_ledger_user", "ledger", ["user_id", "day"])
     op.create_table(
