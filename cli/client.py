@@ -56,7 +56,7 @@ class Client(Protocol):
         as_other_user: bool = False,
     ) -> JsonObject: ...
 
-    async def plan_resume(self, execution_id: str) -> JsonObject: ...
+    async def plan_resume(self, execution_id: str, workflow: str | JsonObject | None = None) -> JsonObject: ...
 
     async def fork(
         self, execution_id: str, request: ForkRequest, *, user: ExecutionUser | None, labels: dict[str, str] | None
@@ -176,8 +176,9 @@ class HttpClient:
             body["as_other_user"] = True
         return await self._ask_object("POST", f"/executions/{_part(execution_id)}/resume", json=body)
 
-    async def plan_resume(self, execution_id: str) -> JsonObject:
-        return await self._ask_object("GET", f"/executions/{_part(execution_id)}/resume")
+    async def plan_resume(self, execution_id: str, workflow: str | JsonObject | None = None) -> JsonObject:
+        path = f"/executions/{_part(execution_id)}/resume"
+        return await self._ask_object("POST", path, query={"plan": "true"}, json={"workflow": workflow})
 
     async def fork(
         self, execution_id: str, request: ForkRequest, *, user: ExecutionUser | None, labels: dict[str, str] | None

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from offbook.web.settings import BindRefused
 from offbook.workflows.errors import (
+    BudgetNotFound,
     CheckpointNotFound,
     ConfigurationRefused,
     ExecutionNotFound,
@@ -20,7 +21,7 @@ from offbook.workflows.errors import (
     ValidationFailed,
     WorkflowNotFound,
 )
-from offbook.workflows.key_errors import KeyNotFound, MasterKeyRefused
+from offbook.workflows.key_errors import KeyNotFound, MasterKeyRefused, UserNotFound
 from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import JsonObject
 
@@ -75,7 +76,10 @@ class ServerUnreachable(OffbookError):
 
 
 USAGE_ERRORS = (UsageRefused, ExecutionUserMissing, BindRefused, ConfigurationRefused, MasterKeyRefused)
-NOT_FOUND_ERRORS = (ExecutionNotFound, WorkflowNotFound, NodeNotFound, CheckpointNotFound, KeyNotFound)
+NOT_FOUND_ERRORS = (
+    *(ExecutionNotFound, WorkflowNotFound, NodeNotFound, CheckpointNotFound),
+    *(KeyNotFound, BudgetNotFound, UserNotFound),
+)
 NAMES = {ExecutionUserMissing: "execution-user-missing"}
 HINTS = {
     "execution-user-missing": "name the one on whose behalf it runs: --user ID, or OFFBOOK_USER",
@@ -137,6 +141,9 @@ def hint_of(error: OffbookError) -> str:
     if own:
         return own
     if isinstance(error, ServerProblem):
+        if error.name == "not-found" and not str(error).startswith("no execution "):
+            # A key or a budget is in no list of executions.
+            return ""
         return HINTS.get(error.name, "")
     if isinstance(error, ExecutionNotFound):
         return HINTS["not-found"]

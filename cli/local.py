@@ -73,7 +73,9 @@ class LocalClient:
             execution_id, caller=OPERATOR, guidance=guidance, user=user, as_other_user=as_other_user
         )
 
-    async def plan_resume(self, execution_id: str) -> JsonObject:
+    async def plan_resume(self, execution_id: str, workflow: str | JsonObject | None = None) -> JsonObject:
+        if workflow is not None:
+            await self._service.forks.check_workflow(execution_id, workflow, caller=OPERATOR)
         return await self._service.forks.plan_resume(execution_id, caller=OPERATOR)
 
     async def fork(

@@ -92,13 +92,16 @@ def resume(
         named = arguments.parse_user(user, role, tier)
         if named is None and (as_other_user or role or tier):
             raise UsageRefused("no user is named", hint="say as whom it is to go on: --user ID")
-        runs = (await workflow_of(client, workflow))[0] if workflow is not None else None
+        runs = await workflow_to_run(client)
         await client.resume(execution_id, guidance=guidance, user=named, workflow=runs, as_other_user=as_other_user)
         return execution_id
 
+    async def workflow_to_run(client: Client) -> str | JsonObject | None:
+        return (await workflow_of(client, workflow))[0] if workflow is not None else None
+
     async def show_plan() -> int:
         async with connect(target) as client:
-            found = await client.plan_resume(execution_id)
+            found = await client.plan_resume(execution_id, await workflow_to_run(client))
         print_plan(found, as_json=as_json)
         return ExitCode.COMPLETED
 

@@ -125,8 +125,10 @@ class ExecutionRoutes:
         return json_response(page)
 
     async def resume(self, request: web.Request) -> web.Response:
+        """Have it go on: 202; with `?plan=true` only say what that would keep and repeat."""
         caller = caller_of(request)
         execution_id = parameters.execution_id_of(request)
+        parameters.check_names(request.query, ("plan",))
         fields = Fields(await read_object(request))
         guidance = fields.text("guidance")
         workflow = fields.take("workflow", str, dict)
@@ -137,6 +139,8 @@ class ExecutionRoutes:
         fields.done()
         if workflow is not None:
             await self._service.forks.check_workflow(execution_id, workflow, caller=caller)
+        if parameters.switch(request.query, "plan"):
+            return json_response(await self._service.forks.plan_resume(execution_id, caller=caller))
         answer = await self._service.resume(
             execution_id, caller=caller, guidance=guidance or "", user=user, as_other_user=as_other_user
         )

@@ -46,6 +46,11 @@ async def test_resume_with_another_workflow_says_what_differs(
     assert (refused.code, execution.status) == (1, "failed")
     assert "chapters changed (config.prompt)" in refused.err
     assert "or fork it" in refused.err
+    planned = await offbook(
+        "resume", execution.execution_id, "--plan", "--workflow", "story.yaml", "--server", server
+    )
+    assert (planned.code, planned.out) == (1, "")
+    assert "chapters changed (config.prompt)" in planned.err
 
 
 async def test_fork_sends_what_is_edited(offbook: Run, server: str, service: DummyService, tmp_path: Path) -> None:

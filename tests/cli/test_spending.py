@@ -27,7 +27,8 @@ async def test_budget_is_set_listed_and_deleted(offbook: Run) -> None:
     refused = await offbook("budget", "set", "--user", "ada", "--scope", "week", "--tokens", "5", *here)
     assert (refused.code != 0, "day" in refused.err) == (True, True)
     gone = ("budget", "delete", "--user", "ada", "--scope", "day", "--unit", "money", *here)
-    assert [(await offbook(*gone)).code == 0, (await offbook(*gone)).code == 0] == [True, False]
+    assert [(await offbook(*gone)).code, (again := await offbook(*gone)).code] == [0, 3]
+    assert "hint" not in again.err
 
 
 async def test_usage_of_a_user_is_shown(offbook: Run) -> None:

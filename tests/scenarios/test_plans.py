@@ -142,6 +142,21 @@ async def test_plan_of_a_resume_changes_nothing_and_reads_nothing(worker: Worker
     assert (await worker.figures())["transactions"] == figures
 
 
+async def test_plan_of_a_resume_with_another_workflow_is_refused_as_that_is(worker: Worker) -> None:
+    fails = {"fail": [{"attempt": 1, "error": "dropped"}]}
+    document = workflow(llm("a", "one", script=fails))
+    execution_id = await worker.start(document)
+    await worker.rest(execution_id)
+    path = f"/executions/{execution_id}/resume?plan=true"
+    same = await worker.call("POST", path, {"workflow": document})
+    assert (same.status, same.body) == (200, await plan_of_resume(worker, execution_id))
+    other = await worker.call("POST", path, {"workflow": workflow(llm("a", "two", script=fails))})
+    assert (other.status, other.body["type"]) == (409, "/problems/workflow-changed")
+    assert other.body["changes"]["changed"] == [{"node_id": "a", "fields": ["config.prompt"]}]
+    assert (await worker.status(execution_id))["status"] == "failed"
+    assert (await worker.call("POST", f"/executions/{execution_id}/resume?plann=true", {})).status == 422
+
+
 async def test_completed_execution_has_no_resume_to_plan(worker: Worker) -> None:
     execution_id = await worker.start(workflow(template("a", "one")))
     await completed(worker, execution_id)
