@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
-from offbook.cli.watched import OVER_IT, Watched
+from offbook.cli.watched import OVER_IT, Watched, describe_wait
 from offbook.workflows.values import JsonObject
 
 BAR_WIDTH = 24
@@ -65,7 +65,7 @@ def render_header(watched: Watched) -> RenderableType:
     line = Text("  ").join(Text(text, style) for text, style in words)
     waiting = payload.get("waiting")
     if waiting:
-        line.append(f"\nwaiting for {waiting['kind']} {waiting['name']}", "magenta")
+        line.append(f"\nwaiting for {describe_wait(waiting)}", "magenta")
         if waiting.get("until"):
             line.append(f" until {waiting['until']}", "magenta")
     return Group(Text(payload["execution_id"], "dim"), line)

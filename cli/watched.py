@@ -147,13 +147,20 @@ def describe_node(entry: JsonObject) -> str:
     return " ".join(words)
 
 
+def describe_wait(waiting: JsonObject) -> str:
+    """Say what is waited for: of a limit whose it is, since a provider is not all that calls are limited by."""
+    limit = waiting.get("limit")
+    kind = f"the limit of the {limit['kind'].replace('_', ' ')}" if limit else waiting["kind"]
+    return f"{kind} {waiting['name']}".rstrip()
+
+
 def _describe_execution(payload: JsonObject, *, resumed: bool) -> str:
     words = [payload["status"]]
     if resumed:
         words.append(f"(epoch {payload['epoch']})")
     waiting = payload.get("waiting")
     if waiting:
-        words.append(f"for {waiting['kind']} {waiting['name']}".rstrip())
+        words.append(f"for {describe_wait(waiting)}")
         if waiting.get("until"):
             words.append(f"until {waiting['until']}")
     return " ".join(words)

@@ -84,7 +84,11 @@ def _items(run: RunState, node: PlanNode, items: list[Work]) -> Iterator[Planned
             waiting.append(item)
     if waiting:
         estimate = estimate_of(node, waiting[0], run).times(len(waiting))
-        yield Planned(node.id, None, len(waiting), f"{len(waiting)} items have not begun", estimate)
+        yield Planned(node.id, None, len(waiting), _not_begun(len(waiting)), estimate)
+
+
+def _not_begun(count: int) -> str:
+    return "1 item has not begun" if count == 1 else f"{count} items have not begun"
 
 
 def _why(run: RunState, node: PlanNode, item: int | None, work: Work) -> str:

@@ -166,3 +166,15 @@ def test_display_shows_what_is_waited_for() -> None:
     waiting = {"kind": "signal", "name": "approve", "until": "2026-11-23T16:32:05.123Z"}
     watched.apply(payload(13, partial=False, status="waiting", waiting=waiting))
     assert "waiting for signal approve until 2026-11-23" in drawn(watched)
+
+
+def test_limit_that_is_waited_for_is_named() -> None:
+    watched = Watched()
+    limit = {"kind": "user", "why": "concurrency"}
+    waiting = {"kind": "provider", "name": "ada", "until": None, "node_id": "chapters", "limit": limit}
+    assert watched.apply(payload(10, partial=False, status="waiting", waiting=waiting)) == [
+        Change(None, "waiting for the limit of the user ada")
+    ]
+    out = Console(file=io.StringIO(), width=100)
+    out.print(render(watched))
+    assert "waiting for the limit of the user ada" in out.file.getvalue()  # type: ignore[attr-defined]

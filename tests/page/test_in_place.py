@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from playwright.async_api import Request
 
@@ -185,6 +186,21 @@ async def test_what_waits_has_the_colour_of_waiting_in_the_stream(server: Server
     page = await open_page(f"#/executions/{execution_id}")
     await expect(stream(page).locator(".block.state-waiting")).to_have_count(1)
     server.call("POST", f"/executions/{execution_id}/signals/review", {})
+
+
+async def test_limit_that_is_waited_for_is_named(tmp_path: Path, open_page: Open) -> None:
+    (tmp_path / "limits.toml").write_text("[user]\nconcurrency = 1\n")
+    limited = Server(tmp_path / "data", OFFBOOK_LIMITS=str(tmp_path / "limits.toml"))
+    limited.start()
+    try:
+        first, second = [limited.begin(slow(rate=5)) for _ in range(2)]
+        limited.until(second, "waiting")
+        page = await open_page(f"#/executions/{second}", server=limited)
+        await expect(page.locator(".facts").first).to_contain_text("the limit of the user ada (calls at once)")
+        limited.call("POST", f"/executions/{first}/cancel")
+        await expect(page.locator(".facts").first).not_to_contain_text("the limit")
+    finally:
+        limited.stop()
 
 
 async def test_fork_that_cannot_be_prepared_says_so(server: Server, open_page: Open) -> None:

@@ -147,6 +147,9 @@ async def test_long_names_make_no_view_wider_than_its_screen(server: Server, ope
             await page.goto(f"{server.url}/#/{view}")
             await page.locator(ready).first.wait_for()
             assert await page.evaluate("document.documentElement.scrollWidth") <= width, view
+            if view.startswith("workflows/"):
+                await tab(page, "Versions").click()
+                assert await page.evaluate("document.documentElement.scrollWidth") <= width, "versions"
             if view != "actors":
                 card = await page.get_by_role("navigation", name="Registered workflows").bounding_box()
                 assert card is not None

@@ -149,3 +149,19 @@ async def test_server_with_a_token_is_signed_into_for_one_user_and_out_of(
     await expect(page.get_by_role("heading", name="No such execution")).to_be_visible()
     await button(page, "Sign out").click()
     await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+async def test_who_is_signed_in_finds_every_view_and_the_way_out_on_a_phone(
+    token_server: Server, open_page: Open
+) -> None:
+    page = await open_page(
+        server=token_server, viewport={"width": 375, "height": 740}, is_mobile=True, has_touch=True
+    )
+    await page.get_by_label("Token").fill(TOKEN)
+    await button(page, "Sign in").click()
+    await expect(page.get_by_role("heading", name="Executions")).to_be_visible()
+    for name in ("Executions", "Start", "Workflows", "Actors"):
+        link = page.get_by_role("navigation").get_by_role("link", name=name)
+        await expect(link).to_be_in_viewport(ratio=1)
+    await expect(button(page, "Sign out")).to_be_in_viewport(ratio=1)
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 375

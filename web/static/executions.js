@@ -30,7 +30,7 @@ class List {
     this.loading = false;
     this.asking = new Set();
     this.lines = new Map();
-    this.search = "";
+    this.search = (query.get("search") ?? "").toLowerCase();
     this.listening = signal;
     this.build();
     signal.addEventListener("abort", () => this.sizes.disconnect());
@@ -74,12 +74,18 @@ class List {
       placeholder: name === "label" ? "label=value" : name,
       onchange: (event) => this.filter(name, event.target.value.trim()),
     }));
-    const search = this.searchField = h("input", {
-      type: "search", "aria-label": "Search what is listed, or enter an id", placeholder: "Search, or an id",
+    const search = h("input", {
+      type: "search", "aria-label": "Search what is listed, or enter an id", placeholder: "Search, or an id", value: this.query.get("search") ?? "",
       oninput: () => {
         const text = search.value.trim().toLowerCase();
-        if (/^[0-9a-f]{32}$/.test(text)) location.hash = `#/executions/${text}`;
+        if (/^[0-9a-f]{32}$/.test(text)) {
+          location.hash = `#/executions/${text}`;
+          return;
+        }
         this.search = text;
+        // So that Back leads to what was found.
+        this.ask("search", text);
+        history.replaceState(null, "", this.address());
         this.arrange();
       },
     });
@@ -89,15 +95,22 @@ class List {
 
   /** List others, in this same view: what has the focus, and what is typed into the search, stays. */
   filter(name, value) {
-    const query = new URLSearchParams(this.query);
-    if (value) query.set(name, value);
-    else query.delete(name);
-    this.query = query;
-    history.pushState(null, "", `#/executions${query.size ? `?${query}` : ""}`);
+    this.ask(name, value);
+    history.pushState(null, "", this.address());
     this.rows.clear();
     this.order = [];
     this.cursor = null;
     this.asked.abort(new DOMException("others are asked for", "AbortError"));
+  }
+
+  ask(name, value) {
+    this.query = new URLSearchParams(this.query);
+    if (value) this.query.set(name, value);
+    else this.query.delete(name);
+  }
+
+  address() {
+    return `#/executions${this.query.size ? `?${this.query}` : ""}`;
   }
 
   // Rows
@@ -244,19 +257,10 @@ class List {
     this.saidEmpty = why;
     const texts = {
       searching: () => h("p", {}, "Nothing fits so far. Older ones are being looked through …"),
-      "no fit": () => h("p", {}, "Nothing fits. ", h("a", { href: "#/executions", onclick: (event) => this.showAll(event) }, "Show all executions")),
+      "no fit": () => h("p", {}, "Nothing fits. ", h("a", { href: "#/executions" }, "Show all executions")),
       none: () => [h("h2", {}, "Nothing has run here yet"), h("p", {}, h("a", { href: "#/start" }, "Start an execution"), ", or send one to ", h("code", {}, "POST /executions"), ".")],
     };
     set(this.empty, texts[why]?.());
-  }
-
-  /** Where only the search hides what there is, the address is the same: there is nothing that a link would change. */
-  showAll(event) {
-    if (this.query.size) return;
-    event.preventDefault();
-    this.search = this.searchField.value = "";
-    this.arrange();
-    this.searchField.focus();
   }
 
   /** What is asked for is refused: say why, until something else is asked for. */

@@ -2,6 +2,7 @@
 
 import { h, say, set } from "./dom.js";
 import * as format from "./format.js";
+import { limitText } from "./limits.js";
 
 /** Facts that change in place, in the order in which they were first named. */
 export class FactList {
@@ -20,7 +21,6 @@ export class FactList {
       this.element.append(fact.element);
     }
     fact.element.hidden = value === null || value === undefined || value === "";
-    if (fact.element.hidden) return;
     if (!(value instanceof Node)) say(fact.told, value);
     else if (!fact.told.firstChild?.isEqualNode(value)) set(fact.told, value);
   }
@@ -49,8 +49,10 @@ export class Facts extends FactList {
 
 function waits(waiting) {
   if (!waiting) return null;
+  const { kind, name, limit } = waiting;
   const until = waiting.until ? `, until ${format.clock(waiting.until)}` : "";
-  return `${waiting.kind === "signal" ? "an answer" : waiting.kind} (${waiting.name})${until}`;
+  if (kind === "provider") return `${limitText(limit, name)}${until}`;
+  return `${kind === "signal" ? "an answer" : kind} (${name})${until}`;
 }
 
 function kept(receipt) {

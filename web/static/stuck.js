@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { h } from "./dom.js";
 import * as format from "./format.js";
 import { pill } from "./icons.js";
+import { limitText } from "./limits.js";
 import { RESTING } from "./state.js";
 
 /** Seconds without a sign of life after which a node is worth a look. */
@@ -52,7 +53,7 @@ function* conclude(status, actor, counts, beside, now) {
 function waits(waiting, now) {
   const { kind, name, until, node_id: node } = waiting;
   const left = until ? `, for another ${format.duration(format.seconds(until) - now)}` : "";
-  const what = { signal: `an answer (signal ${name})${left}`, timer: `a time${left}`, budget: `a budget to be raised (${name})`, provider: `${limitText(waiting, name)}${left}` }[kind] ?? kind;
+  const what = { signal: `an answer (signal ${name})${left}`, timer: `a time${left}`, budget: `a budget to be raised (${name})`, provider: `${limitText(waiting.limit, name)}${left}` }[kind] ?? kind;
   return `${node ?? name} waits for ${what}.`;
 }
 
@@ -63,9 +64,4 @@ function running(id, node, status, counts, now) {
   const doing = `${id} runs, attempt ${node.attempt}${node.items ? `, ${node.items.completed} of ${node.items.total} items done` : ""}`;
   if (silent > SILENT) return `${doing}. Its last sign of life was ${format.duration(silent)} ago${counts.queued_calls ? `; ${format.count(counts.queued_calls, "call waits", "calls wait")} for a place in this worker` : ": its provider or its code is slow"}.`;
   return `${doing}. It is alive: its last sign of life was ${format.duration(silent)} ago.`;
-}
-
-function limitText({ limit }, name) {
-  const why = { concurrency: "calls at once", per_minute: "calls a minute", tokens_per_minute: "tokens a minute", retry_after: "the pause that the provider asked for" };
-  return limit ? `the limit of the ${limit.kind.replace("_", " ")} ${name} (${why[limit.why] ?? limit.why})` : `the limit of ${name}`;
 }
