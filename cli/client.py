@@ -10,8 +10,8 @@ import aiohttp
 import orjson
 
 from offbook.cli.exits import ServerProblem, ServerUnreachable
-from offbook.nodes.providers.sse import EventParser, ServerEvent
 from offbook.workflows.fork_request import ForkRequest
+from offbook.workflows.server_events import EventParser, ServerEvent
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 
 ANSWER_SECONDS = 60.0

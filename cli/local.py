@@ -13,7 +13,6 @@ from offbook.actors.event_ring import read_event_id
 from offbook.cli.local_events import read_events
 from offbook.cli.server_file import ServerFile, remove_server_file
 from offbook.engine import Engine
-from offbook.nodes.providers.sse import ServerEvent
 from offbook.settings import EngineSettings
 from offbook.web.app import create_app
 from offbook.web.server import serve_app
@@ -21,6 +20,7 @@ from offbook.web.settings import WebSettings
 from offbook.workflows.caller import OPERATOR
 from offbook.workflows.fork_request import ForkRequest
 from offbook.workflows.records import ExecutionFilter
+from offbook.workflows.server_events import ServerEvent
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
-from offbook.nodes.providers.sse import EventParser, ServerEvent
+from offbook.workflows.server_events import EventParser, ServerEvent
 
 MOST_BYTES = 8_000_000
 """Of events that wait to be read; more cut the stream, and its reader comes back."""

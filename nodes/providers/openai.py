@@ -16,7 +16,7 @@ from offbook.nodes.providers.protocol import ModelAnswer, ModelRequest, OnText, 
 from offbook.nodes.providers.response_format import response_format
 from offbook.nodes.providers.scrub import scrub
 from offbook.nodes.providers.settings import ProviderSettings
-from offbook.nodes.providers.sse import EventParser, EventTooLong
+from offbook.workflows.server_events import EventParser, EventTooLong
 from offbook.workflows.values import JsonObject
 
 CONNECT_SECONDS = 30.0

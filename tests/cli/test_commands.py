@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,6 +25,15 @@ from tests.web.dummy_service import DummyExecution, DummyService
 WORKFLOW = "name: dummy\ninputs:\n  chapters: {type: integer}\nnodes:\n  - {id: a, type: output}\n"
 UNKNOWN = "e" * 32
 ERROR = {"type": "rate_limit", "message": "slow down", "node_id": "chapters", "item": 1, "hint": "wait a while"}
+
+
+LOADED = "import offbook.cli.main, sys; print(*sys.modules)"
+HEAVY = {"offbook.engine", "offbook.nodes", "jinja2", "pydantic", "sqlalchemy"}
+
+
+def test_command_that_only_asks_a_server_waits_for_no_engine_to_be_loaded() -> None:
+    ended = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
+    assert HEAVY & set(ended.stdout.split()) == set()
 
 
 @pytest.fixture

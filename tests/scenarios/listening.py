@@ -14,7 +14,7 @@ from aiohttp import ClientResponse, ClientSession
 from offbook.cli.watched import Watched
 from offbook.nodes.context import NodeContext
 from offbook.nodes.functions import FunctionRegistry
-from offbook.nodes.providers.sse import EventParser, ServerEvent
+from offbook.workflows.server_events import EventParser, ServerEvent
 from offbook.workflows.values import JsonObject
 from tests.scenarios.worker import PATIENCE, Worker
 

@@ -14,7 +14,7 @@ from offbook.actors import event_ring, publisher
 from offbook.actors.event_ring import END, Position, read_event_id
 from offbook.nodes.context import NodeContext
 from offbook.nodes.functions import FunctionRegistry
-from offbook.nodes.providers.sse import ServerEvent
+from offbook.workflows.server_events import ServerEvent
 from tests.scenarios.conftest import Close, Open
 from tests.scenarios.documents import approval, foreach, llm, output, python, template, workflow
 from tests.scenarios.fake_model import FakeModel, Reply

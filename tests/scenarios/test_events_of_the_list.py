@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from offbook.actors import feed
-from offbook.nodes.providers.sse import EventParser, ServerEvent
+from offbook.workflows.server_events import EventParser, ServerEvent
 from offbook.workflows.values import JsonObject
 from tests.scenarios.documents import approval, template, workflow
 from tests.scenarios.worker import PATIENCE, Worker

@@ -12,8 +12,8 @@ from pykka import ActorDeadError
 from offbook.actors.event_ring import Position, read_event_id
 from offbook.actors.messages import UnwatchExecution, WatchExecution
 from offbook.cli.watched import Watched
-from offbook.nodes.providers.sse import EventParser
 from offbook.workflows.run import Run
+from offbook.workflows.server_events import EventParser
 from offbook.workflows.status import StatusContext, status_payload
 from offbook.workflows.values import JsonObject
 from tests.simulation.auditor import PromiseBroken

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from offbook.nodes.providers.sse import MAX_EVENT_BYTES, EventParser, EventTooLong
+from offbook.workflows.server_events import MAX_EVENT_BYTES, EventParser, EventTooLong
 
 TEXT = (
     "\ufeffdata: erstes Stück „grün“ €\n\n"
