@@ -35,7 +35,7 @@ demo: $(VENV)/demo-installed
 
 # Two processes at most: much of the suite waits, and some of it minds how busy the machine is.
 test: $(VENV)/dev-installed chromium
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 2 --dist loadfile $(TESTS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 # The page is tested in a real browser: Debian's where there is apt and root, else the one that Playwright brings.
 chromium: $(VENV)/dev-installed
