@@ -1,4 +1,4 @@
-"""What an execution is made of, and what can be read of it; `run` alone changes it."""
+"""What an execution is made of, and what can be read of it; transitions alone change it."""
 
 from __future__ import annotations
 
@@ -103,15 +103,7 @@ class RunState:
 
     __slots__ = (
         "_content_done",
-        "_held",
-        "_in_flight",
-        "_missing",
-        "_next_timer",
         "_percent_floor",
-        "_ready",
-        "_unsettled",
-        "_unstored",
-        "_waiting",
         "budget",
         "checked",
         "created_at",
@@ -123,13 +115,19 @@ class RunState:
         "failure",
         "finished_at",
         "guidance",
+        "held_calls",
+        "in_flight",
         "inputs",
         "journal_seq",
         "labels",
         "lost_calls",
+        "missing",
+        "next_timer",
         "now",
+        "open_nodes",
         "outputs",
         "plan",
+        "ready",
         "receipt",
         "reuse",
         "revision",
@@ -140,7 +138,9 @@ class RunState:
         "stopping",
         "told",
         "unsettled",
+        "unstored",
         "user",
+        "waiting_works",
         "warned",
         "works",
     )
@@ -192,25 +192,31 @@ class RunState:
         """What attempts used and no save has brought into the ledger yet."""
         self.lost_calls: dict[tuple[int, int | None], list[tuple[int, int]]] | None = None
         """(attempt, epoch) of what was in flight when its incarnation went away, by node and item."""
-        self._held: dict[tuple[int, int | None], NodeHeld] | None = None
+        self.held_calls: dict[tuple[int, int | None], NodeHeld] | None = None
         """Attempts in flight that wait for a limit, if any ever did."""
         self.works = [Work() for _ in plan.nodes]
         self.outputs: dict[str, JsonValue] = {}
         self.checked: dict[tuple[int, int | None], Checked] | None = None
         """What checks said of outputs that failed them, by node and item; None if none did."""
         self.steps = Steps()
-        self._unstored: list[tuple[int, int | None]] = []
+        self.unstored: list[tuple[int, int | None]] = []
+        """Whose outputs no save has carried yet."""
         self._percent_floor = 0.0
-        self._ready: list[int] = []
-        self._next_timer: float | None = None
+        self.ready: list[int] = []
+        """Nodes whose needs are settled, and of which nothing has been made yet."""
+        self.next_timer: float | None = None
+        """When the timer fires that was armed last."""
         self.index_works()
 
     def index_works(self) -> None:
         """Compute what follows from the works: counters, content, waiting; after loading them."""
-        self._in_flight = 0
-        self._unsettled = 0
+        self.in_flight = 0
+        """How many attempts, decisions and expansions the node runner has."""
+        self.open_nodes = 0
+        """How many nodes are not settled."""
         self._content_done = 0
-        self._waiting: dict[tuple[int, int | None], Work] = {}
+        self.waiting_works: dict[tuple[int, int | None], Work] = {}
+        """Nodes and items that wait, in the order in which they came to."""
         settled: list[bool] = []
         for node, work in zip(self.plan.nodes, self.works, strict=True):
             done = work.settled(node.continue_on_error)
@@ -218,22 +224,23 @@ class RunState:
             if done:
                 self._note_content(node, work)
             else:
-                self._unsettled += 1
+                self.open_nodes += 1
             if work.attempt or work.in_flight:
                 self._index_attempts(node.index)
-        self._missing = [sum(not settled[need] for need in node.needs) for node in self.plan.nodes]
+        self.missing = [sum(not settled[need] for need in node.needs) for node in self.plan.nodes]
+        """Of each node: how many of its needs are not settled."""
 
     def _index_attempts(self, index: int) -> None:
         for item, each in self.each_of(index):
             if each.status is NodeStatus.WAITING:
-                self._waiting[index, item] = each
+                self.waiting_works[index, item] = each
             if each.in_flight:
-                self._in_flight += 1
+                self.in_flight += 1
 
     def scope(self, node_id: str, item: int | None = None) -> Scope:
         """Return what an attempt at this node or item may see."""
         node = self.plan.node(node_id)
-        work = self._work(node.index, item)
+        work = self.work_at(node.index, item)
         parent = self.works[node.index]
         checked = self.checked.get((node.index, item)) if self.checked is not None else None
         upstream = node.ancestors & self._content_done
@@ -273,17 +280,17 @@ class RunState:
         return [
             node.id
             for node, work in zip(self.plan.nodes, self.works, strict=True)
-            if work.status is NodeStatus.RUNNING and not (self._held and self.is_held(node.index))
+            if work.status is NodeStatus.RUNNING and not (self.held_calls and self.is_held(node.index))
         ]
 
     @property
     def held(self) -> list[tuple[PlanNode, int | None, NodeHeld]]:
         """Attempts in flight that wait for a limit, in the order in which they came to."""
-        return [(self.plan.nodes[index], item, held) for (index, item), held in (self._held or {}).items()]
+        return [(self.plan.nodes[index], item, held) for (index, item), held in (self.held_calls or {}).items()]
 
     def is_held(self, index: int, item: int | None = None) -> bool:
         """Whether an item, or all that a node has in flight, waits for a limit."""
-        held = self._held
+        held = self.held_calls
         if not held:
             return False
         if item is not None:
@@ -296,8 +303,8 @@ class RunState:
     @property
     def waiting(self) -> list[tuple[PlanNode, int | None, Work]]:
         """Nodes and items that wait for a time or a signal, in document order."""
-        keys = sorted(self._waiting, key=lambda key: (key[0], -1 if key[1] is None else key[1]))
-        return [(self.plan.nodes[index], item, self._waiting[index, item]) for index, item in keys]
+        keys = sorted(self.waiting_works, key=lambda key: (key[0], -1 if key[1] is None else key[1]))
+        return [(self.plan.nodes[index], item, self.waiting_works[index, item]) for index, item in keys]
 
     @property
     def usage(self) -> Usage:
@@ -321,12 +328,12 @@ class RunState:
     @property
     def settled_nodes(self) -> int:
         """How many nodes are done with for good."""
-        return len(self.works) - self._unsettled
+        return len(self.works) - self.open_nodes
 
     def percent(self) -> float:
         """How far the run is, 0 to 100; within an epoch it never goes back."""
         works = self.works
-        done = float(len(works) - self._unsettled)
+        done = float(len(works) - self.open_nodes)
         for node, work in zip(self.plan.nodes, works, strict=True):
             keep_on = node.continue_on_error
             if not work.settled(keep_on):
@@ -336,7 +343,7 @@ class RunState:
                 else:
                     done += work.fraction
         percent = round(100.0 * done / len(works), 2)
-        if self._unsettled:
+        if self.open_nodes:
             percent = min(percent, 99.99)
         percent = max(percent, self._percent_floor)
         self._percent_floor = percent
@@ -368,7 +375,7 @@ class RunState:
 
     def spent(self, node_id: str, item: int | None) -> Usage:
         """Return the tokens of a node or item; of one that was reused, those of the parent."""
-        work = self._work(self.plan.index[node_id], item)
+        work = self.work_at(self.plan.index[node_id], item)
         kept = self.kept(node_id, item) if work.reused else None
         return kept.usage if kept is not None else work.usage
 
@@ -404,7 +411,7 @@ class RunState:
         for (index, item), checked in (self.checked or {}).items():
             node = self.plan.nodes[index]
             spent = checked.failures > node.max_regenerations
-            if spent and not self._work(index, item).settled(node.continue_on_error):
+            if spent and not self.work_at(index, item).settled(node.continue_on_error):
                 return node.id if item is None else f"{node.id}[{item}]"
         return ""
 
@@ -429,7 +436,7 @@ class RunState:
 
     def take_unstored(self) -> list[tuple[PlanNode, int | None, JsonValue]]:
         """Return the outputs that no save has carried yet, and forget that they are owed."""
-        owed, self._unstored = self._unstored, []
+        owed, self.unstored = self.unstored, []
         taken: list[tuple[PlanNode, int | None, JsonValue]] = []
         for index, item in owed:
             node = self.plan.nodes[index]
@@ -475,6 +482,26 @@ class RunState:
                 else:
                     each.output = outputs[node.id, item]
 
+    def open_receipt(self) -> Receipt:
+        """Return the receipt; there is one from the first entry on."""
+        self.receipt = self.receipt or Receipt()
+        return self.receipt
+
+    def touch(self, index: int, work: Work) -> None:
+        """Mark a node or item, and the node that it is of, as changed in this revision."""
+        work.revision = self.revision
+        self.works[index].revision = self.revision
+
+    def settle(self, node: PlanNode, work: Work) -> None:
+        """Count a node as done with for good; what waited for it alone is ready."""
+        self.open_nodes -= 1
+        self._note_content(node, work)
+        missing = self.missing
+        for successor in node.successors:
+            missing[successor] -= 1
+            if not missing[successor]:
+                self.ready.append(successor)
+
     def restore_percent(self, percent: float) -> None:
         """Go on from a percentage that was shown before."""
         self._percent_floor = percent
@@ -494,7 +521,7 @@ class RunState:
         if node.produces_content and work.settled(node.continue_on_error) and self.outputs.get(node.id) is not None:
             self._content_done |= 1 << node.index
 
-    def _work(self, index: int, item: int | None) -> Work:
+    def work_at(self, index: int, item: int | None) -> Work:
         work = self.works[index]
         if item is None:
             return work

@@ -24,6 +24,7 @@ from offbook.workflows.records import ClaimExecution, SaveState, WriteResult
 from offbook.workflows.reuse import Reuse
 from offbook.workflows.run import Run
 from offbook.workflows.states import NodeStatus
+from offbook.workflows.transitions import attempts, calls, charges, epochs, fan_out
 from offbook.workflows.work import Checked, Work
 
 Patch = tuple[Any, str, Any]
@@ -54,15 +55,15 @@ def _confirm_before_commit() -> list[Patch]:
 
 
 def _skip_the_attempt_guard() -> list[Patch]:
-    def trusting(self: Any, node_id: str, item: int | None, attempt: int, epoch: int) -> Any:
-        node = self.plan.nodes[self.plan.index[node_id]]
+    def trusting(run: Run, node_id: str, item: int | None, attempt: int, epoch: int) -> Any:
+        node = run.plan.nodes[run.plan.index[node_id]]
         try:
-            work = self._work(node.index, item)
+            work = run.work_at(node.index, item)
         except KeyError:
             raise StaleMessage("no such item") from None
         return node, work
 
-    return [(Run, "_in_flight_work", trusting)]
+    return [(calls, "in_flight_work", trusting)]
 
 
 def _leave_the_row_to_another_user() -> list[Patch]:
@@ -158,7 +159,7 @@ def _let_async_run_ahead() -> list[Patch]:
 
 
 def _forget_what_it_cost() -> list[Patch]:
-    return [(Run, "_count_transactions", lambda self, message: None)]
+    return [(epochs, "count_transactions", lambda run, message: None)]
 
 
 def _lose_a_kept_write() -> list[Patch]:
@@ -197,9 +198,9 @@ def _let_progress_go_back() -> list[Patch]:
 def _forget_an_accepted_stop() -> list[Patch]:
     recovered = Run._handlers[_kind("Recovered")]
 
-    def stubborn(self: Any, message: Any, effects: Any) -> None:
-        self.stopping = None
-        recovered(self, message, effects)
+    def stubborn(run: Run, message: Any, effects: Any) -> None:
+        run.stopping = None
+        recovered(run, message, effects)
 
     return [(Run, "_handlers", {**Run._handlers, _kind("Recovered"): stubborn})]
 
@@ -247,13 +248,13 @@ def _show_an_epoch_before_it_is_on_disk() -> list[Patch]:
 
 
 def _pause_a_tolerant_fan_out_for_good() -> list[Patch]:
-    def final(self: Any, node: Any, work: Work) -> None:
+    def final(run: Run, node: Any, work: Work) -> None:
         if work.items is None or work.status is not NodeStatus.RUNNING:
             return
         if any(item.status is NodeStatus.FAILED for item in work.items):
             work.status = NodeStatus.FAILED
 
-    return [(Run, "_rest_foreach", final)]
+    return [(fan_out, "rest", final)]
 
 
 def _tell_a_text_twice() -> list[Patch]:
@@ -315,10 +316,11 @@ def _count_a_refused_save_as_done() -> list[Patch]:
 
 
 def _forget_a_lost_call() -> list[Patch]:
-    def careless(self: Any, node: Any, item: Any, work: Work, usage: Any, model: str = "") -> None:
-        self.lost_calls.pop((node.index, item), ())
+    def careless(run: Run, node: Any, item: Any, work: Work, usage: Any, model: str = "") -> None:
+        assert run.lost_calls is not None
+        run.lost_calls.pop((node.index, item), ())
 
-    return [(Run, "_write_off", careless)]
+    return [(charges, "_write_off", careless)]
 
 
 def _enter_all_but_one() -> list[Patch]:
@@ -365,13 +367,13 @@ def _forget_why_it_was_refused() -> list[Patch]:
 
 
 def _lose_what_was_refused() -> list[Patch]:
-    check_failed = Run._check_failed
+    check_failed = attempts._check_failed
 
-    def careless(self: Any, node: Any, message: Any, work: Work, effects: Any) -> None:
+    def careless(run: Run, node: Any, message: Any, work: Work, effects: Any) -> None:
         work.partial = ""
-        check_failed(self, node, message, work, effects)
+        check_failed(run, node, message, work, effects)
 
-    return [(Run, "_check_failed", careless)]
+    return [(attempts, "_check_failed", careless)]
 
 
 MUTATIONS: dict[str, Callable[[], list[Patch]]] = {

@@ -1,0 +1,46 @@
+"""What a run owes the ledger for its attempts, also for those that were lost. Enters nothing."""
+
+from __future__ import annotations
+
+from offbook.workflows.ledger import NO_ITEM, Entry, EntryKind
+from offbook.workflows.plan import PlanNode
+from offbook.workflows.run_state import RunState
+from offbook.workflows.values import NO_USAGE, Usage
+from offbook.workflows.work import Work
+
+
+def charge(run: RunState, node: PlanNode, item: int | None, work: Work, usage: Usage, model: str) -> None:
+    """Owe the ledger what an attempt used, and as much for each call there that was lost before it."""
+    if usage.tokens or usage.cost:
+        _owe(run, node, item, work.attempt, run.epoch, usage, model)
+        if run.lost_calls:
+            _write_off(run, node, item, work, usage, model)
+
+
+def _write_off(run: RunState, node: PlanNode, item: int | None, work: Work, usage: Usage, model: str = "") -> None:
+    """Owe the ledger what calls that were lost with their incarnation are taken to have used."""
+    assert run.lost_calls is not None
+    estimate = usage._replace(estimated=True)
+    for attempt, epoch in run.lost_calls.pop((node.index, item), ()):
+        work.usage = work.usage + estimate
+        _owe(run, node, item, attempt, epoch, estimate, model)
+
+
+def write_off_the_rest(run: RunState) -> None:
+    """Perhaps nothing makes the calls again that were lost: they used what they had shown, or were to use.
+
+    Those of which neither is known wait for the next call at their place.
+    """
+    for index, item in list(run.lost_calls or ()):
+        node, work = run.plan.nodes[index], run.work_at(index, item)
+        usage = work.live_usage if work.live_usage.tokens else node.estimate or NO_USAGE
+        if usage.tokens:
+            _write_off(run, node, item, work, usage)
+        work.live_usage = NO_USAGE
+
+
+def _owe(run: RunState, node: PlanNode, item: int | None, attempt: int, epoch: int, usage: Usage, model: str) -> None:
+    if run.unsettled is None:
+        run.unsettled = []
+    place = NO_ITEM if item is None else item
+    run.unsettled.append(Entry(EntryKind.SETTLE, node.id, place, attempt, epoch, run.now, model, usage))
