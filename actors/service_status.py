@@ -19,7 +19,7 @@ from offbook.actors.pages import decode_cursor, encode_cursor, row_json
 from offbook.actors.service_base import ASK_TIMEOUT, STORE_TIMEOUT
 from offbook.actors.service_workflows import ServiceWorkflows
 from offbook.workflows.caller import Caller
-from offbook.workflows.checkpoint import checkpoint_document, unsaved_document
+from offbook.workflows.checkpoint_document import checkpoint_document, unsaved_document
 from offbook.workflows.errors import (
     CheckpointNotFound,
     ExecutionNotFound,

@@ -7,7 +7,8 @@ import re
 from offbook.workflows.document import ForeachConfig
 from offbook.workflows.ledger import NO_ITEM, Bookings, Entry, EntryKind
 from offbook.workflows.plan import PlanNode
-from offbook.workflows.run_state import Receipt, RunState
+from offbook.workflows.receipt import Receipt
+from offbook.workflows.run_state import RunState
 from offbook.workflows.values import NO_USAGE, ExecutionUser, JsonObject, Usage
 from offbook.workflows.work import Work
 

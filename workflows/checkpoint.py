@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from offbook.workflows.bookings import settlement
 from offbook.workflows.budgets import Budget
 from offbook.workflows.errors import OffbookError
 from offbook.workflows.plan import Plan
+from offbook.workflows.receipt import Receipt
 from offbook.workflows.records import CHECKPOINT_SCHEMA, CheckpointSummary, SaveState, StoredExecution, StoredOutput
-from offbook.workflows.reuse import Reuse
+from offbook.workflows.reuse import Place, Reuse
 from offbook.workflows.run import Run
-from offbook.workflows.run_state import FailurePoint, Receipt
-from offbook.workflows.states import ExecutionStatus, NodeStatus
+from offbook.workflows.run_state import FailurePoint
+from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import JsonObject, JsonValue, NodeError
 from offbook.workflows.work import Checked, Steps, Work
 
@@ -98,19 +101,6 @@ def to_state(run: Run) -> JsonObject:
     }
 
 
-def load_run(stored: StoredExecution, plan: Plan) -> Run:
-    """Build the run that a stored execution was, in the state in which it was last saved.
-
-    One that was never saved since its acceptance has nothing done. One that was cut off (its row says that
-    it runs, yet it is loaded) is `interrupted`.
-    """
-    run = base_run(stored, plan)
-    run.epoch = max(run.epoch, stored.epoch)
-    if not ExecutionStatus(stored.status).at_rest:
-        run.status = ExecutionStatus.INTERRUPTED
-    return run
-
-
 def base_run(stored: StoredExecution, plan: Plan) -> Run:
     """Build the run as it was last saved, whatever its row says of it since: what the journal is folded over.
 
@@ -130,8 +120,8 @@ def base_run(stored: StoredExecution, plan: Plan) -> Run:
         run.budget = Budget.from_json(stored.budget)
     if stored.state is not None:
         restore(run, stored.state)
-    run.adopt_kept({(output.node_id, output.item): output.value for output in stored.outputs if output.kept})
-    run.adopt_outputs([(output.node_id, output.item, output.value) for output in stored.outputs if not output.kept])
+    _adopt_kept(run, {(output.node_id, output.item): output.value for output in stored.outputs if output.kept})
+    _adopt_outputs(run, [(output.node_id, output.item, output.value) for output in stored.outputs if not output.kept])
     return run
 
 
@@ -170,88 +160,30 @@ def restore(run: Run, state: JsonObject) -> None:
     run.works = [Work.from_state(nodes[node.id], run.revision) for node in run.plan.nodes]
 
 
-def _is_reused(state: JsonObject, output: StoredOutput) -> bool:
-    work: JsonObject = state["nodes"][output.node_id]
-    if output.item is not None:
-        items: list[JsonObject] = work.get("items", [])
-        work = items[output.item] if output.item < len(items) else {}
-    return work.get("status") == NodeStatus.COMPLETED and not work["attempt"]
+def _adopt_kept(run: Run, outputs: Mapping[Place, JsonValue]) -> None:
+    """Take over the outputs that a fork was seeded with; those that it has reused are its own."""
+    if run.reuse is None:
+        return
+    run.reuse = run.reuse.with_outputs(outputs)
+    for node in run.plan.nodes:
+        for item, each in run.each_of(node.index):
+            if not each.reused:
+                continue
+            if item is None:
+                run.outputs[node.id] = outputs[node.id, None]
+            else:
+                each.output = outputs[node.id, item]
 
 
-def unsaved_document(run: Run) -> JsonObject:
-    """Show the checkpoint of a run at rest that is not stored yet, as it will be."""
-    outputs = [
-        StoredOutput(node.id, item, run.outputs[node.id] if item is None else each.output)
-        for node in run.plan.nodes
-        for item, each in run.each_of(node.index)
-        if each.status is NodeStatus.COMPLETED and (item is not None or node.foreach is None)
-    ]
-    unsaved = StoredExecution(
-        execution_id=run.execution_id,
-        workflow_name=run.plan.workflow.name,
-        fingerprint=run.plan.fingerprint,
-        document=run.plan.document,
-        status=run.status.value,
-        epoch=run.epoch,
-        worker_id="",
-        user=run.user,
-        labels=run.labels,
-        inputs=run.inputs,
-        durability=run.durability,
-        created_at=run.created_at,
-        started_at=run.started_at,
-        finished_at=run.finished_at,
-        state=to_state(run),
-        outputs=tuple(outputs),
-        checkpoint=summary_of(run),
-    )
-    return checkpoint_document(unsaved, saved=False)
-
-
-def checkpoint_document(stored: StoredExecution, *, saved: bool = True) -> JsonObject:
-    """Show a checkpoint whole: user, inputs, outputs, last output, failed and completed nodes."""
-    summary = stored.checkpoint
-    state = stored.state
-    assert summary is not None
-    assert state is not None
-    outputs: JsonObject = {}
-    items: dict[str, JsonObject] = {}
-    for output in stored.outputs:
-        if output.kept and not _is_reused(state, output):
-            continue
-        if output.item is None:
-            outputs[output.node_id] = output.value
-        else:
-            items.setdefault(output.node_id, {})[str(output.item)] = output.value
-    for node_id in summary.completed_nodes:
-        if node_id not in outputs and node_id in items:
-            outputs[node_id] = [items[node_id][key] for key in sorted(items[node_id], key=int)]
-    last = summary.last_output_node
-    return {
-        "execution_id": stored.execution_id,
-        "saved": saved,
-        "epoch": stored.epoch,
-        "schema_version": summary.schema_version,
-        "workflow": {"name": stored.workflow_name, "fingerprint": summary.fingerprint},
-        "status": stored.status,
-        "execution_user": summary.user.to_json() if summary.user else None,
-        "inputs": stored.inputs,
-        "labels": stored.labels,
-        "failed_node": summary.failed_node,
-        "completed_nodes": list(summary.completed_nodes),
-        "node_outputs": outputs,
-        "item_outputs": items,
-        "partial_outputs": _partial_outputs(state),
-        "last_output": {"node_id": last, "output": outputs.get(last)} if last else None,
-        "state": state,
-    }
-
-
-def _partial_outputs(state: JsonObject) -> list[JsonValue]:
-    """Return what unfinished nodes and items had written: kept for people, and no output."""
-    found: list[JsonValue] = []
-    for node_id, node in state["nodes"].items():
-        for item, each in [(None, node), *enumerate(node.get("items", ()))]:
-            if each.get("partial"):
-                found.append({"node_id": node_id, "item": item, "text": each["partial"]})
-    return found
+def _adopt_outputs(run: Run, outputs: list[tuple[str, int | None, JsonValue]]) -> None:
+    """Take over outputs that were stored, and compute what follows from them."""
+    for node_id, item, value in outputs:
+        work = run.works[run.plan.index[node_id]]
+        if item is None:
+            run.outputs[node_id] = value
+        elif work.items is not None:
+            work.items[item].output = value
+    for node, work in zip(run.plan.nodes, run.works, strict=True):
+        if work.items and work.settled(node.continue_on_error):
+            run.outputs[node.id] = [each.output for each in work.items]
+    run.index_works()

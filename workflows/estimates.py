@@ -9,6 +9,7 @@ from enum import StrEnum
 from offbook.workflows.money import cost_json
 from offbook.workflows.plan import PlanNode
 from offbook.workflows.run_state import RunState
+from offbook.workflows.savings import spent
 from offbook.workflows.states import NodeStatus
 from offbook.workflows.values import NO_USAGE, JsonObject, Usage
 
@@ -57,7 +58,7 @@ def estimate_of(node: PlanNode, item: int | None, before: RunState) -> Estimate:
         work = before.works[index]
         if item is None or (work.items is not None and item < len(work.items)):
             same = before.each_of(index)[0 if item is None else item + 1][1]
-            if same.status is NodeStatus.COMPLETED and (used := before.spent(node.id, item)).tokens:
+            if same.status is NodeStatus.COMPLETED and (used := spent(before, node.id, item)).tokens:
                 return Estimate(used, Basis.BEFORE)
         if before.reuse is not None:
             kept = before.reuse.places.get((node.id, item))
@@ -73,7 +74,7 @@ def estimate_of(node: PlanNode, item: int | None, before: RunState) -> Estimate:
 def _mean(before: RunState, node_id: str) -> Usage:
     """Return what completed items of a foreach used on average."""
     items = before.works[before.plan.index[node_id]].items or []
-    used = [before.spent(node_id, item) for item, each in enumerate(items) if each.status is NodeStatus.COMPLETED]
+    used = [spent(before, node_id, item) for item, each in enumerate(items) if each.status is NodeStatus.COMPLETED]
     count = len(used)
     if not count:
         return NO_USAGE

@@ -13,9 +13,11 @@ from offbook.workflows.estimates import estimate_of, total_json
 from offbook.workflows.expressions import edge_decisions, item_list
 from offbook.workflows.forking import Edition, handed_on
 from offbook.workflows.plan import PlanNode
+from offbook.workflows.receipt import Receipt
 from offbook.workflows.resume_plan import Planned, keeps_json
 from offbook.workflows.reuse import CHANGED, EDITED, Kept
-from offbook.workflows.run_state import Receipt, RunState
+from offbook.workflows.run_state import RunState
+from offbook.workflows.savings import seconds_taken, spent
 from offbook.workflows.scope import Scope
 from offbook.workflows.states import NodeStatus
 from offbook.workflows.types import NodeTypes
@@ -97,7 +99,7 @@ class _Foresight:
 
     def __init__(self, parent: RunState, edition: Edition, types: NodeTypes) -> None:
         self._parent = parent
-        self._seconds = parent.seconds_taken()
+        self._seconds = seconds_taken(parent)
         self._edition = edition
         self._types = types
         self._plan = edition.plan
@@ -206,7 +208,7 @@ class _Foresight:
         if why is None:
             kept = self._handed_on.get(place)
             if kept is None:
-                usage, output = self._parent.spent(node.id, item), self._parent.output(node.id, item)
+                usage, output = spent(self._parent, node.id, item), self._parent.output(node.id, item)
                 kept = Kept("", usage, self._seconds[place], output)
             self.found.keeps.keep(kept, item=item is not None)
             return True, kept.output

@@ -12,11 +12,13 @@ from offbook.workflows.effective import Hashes, definition_of, effective_of
 from offbook.workflows.errors import OffbookError, Problem, ValidationFailed
 from offbook.workflows.json_values import json_problems
 from offbook.workflows.plan import Plan
+from offbook.workflows.receipt import Receipt
 from offbook.workflows.records import InsertExecution, StoredOutput
 from offbook.workflows.report import did_you_mean
 from offbook.workflows.reuse import CHANGED, EDITED, Kept, Place, Reuse
 from offbook.workflows.run import Run
-from offbook.workflows.run_state import Receipt, RunState
+from offbook.workflows.run_state import RunState
+from offbook.workflows.savings import seconds_taken, spent
 from offbook.workflows.states import NodeStatus
 from offbook.workflows.types import NodeTypes
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
@@ -100,7 +102,7 @@ def seed(parent: RunState, edition: Edition, types: NodeTypes) -> Iterator[Reuse
     """Work out what a fork may keep: None after each place, so that others have their turn, then the seed, once."""
     places: dict[Place, Kept] = {}
     hashes: Hashes = {}
-    seconds = parent.seconds_taken()
+    seconds = seconds_taken(parent)
     for place in finished_places(parent):
         if place[0] in edition.plan.index and place not in edition.edits:
             places[place] = _kept(parent, edition.plan, place, seconds[place], types, hashes)
@@ -143,7 +145,7 @@ def handed_on(parent: RunState, plan: Plan) -> dict[Place, Kept]:
 def _kept(parent: RunState, plan: Plan, place: Place, seconds: float, types: NodeTypes, hashes: Hashes) -> Kept:
     node_id, item = place
     node, now = parent.plan.node(node_id), plan.node(node_id)
-    usage = parent.spent(node_id, item)
+    usage = spent(parent, node_id, item)
     changed = Kept(CHANGED, usage, seconds)
     same = (node.foreach is None) == (now.foreach is None)
     info = types.get(node.body.type)

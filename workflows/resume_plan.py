@@ -9,7 +9,9 @@ from offbook.workflows.bookings import items_ahead
 from offbook.workflows.errors import NotResumable
 from offbook.workflows.estimates import Estimate, estimate_of, total_json
 from offbook.workflows.plan import PlanNode
-from offbook.workflows.run_state import Receipt, RunState
+from offbook.workflows.receipt import Receipt
+from offbook.workflows.run_state import RunState
+from offbook.workflows.savings import would_keep
 from offbook.workflows.states import ExecutionStatus, NodeStatus
 from offbook.workflows.values import JsonObject
 from offbook.workflows.work import Work
@@ -45,7 +47,7 @@ def resume_plan(run: RunState, currency: str) -> JsonObject:
     return {
         "execution_id": run.execution_id,
         "status": run.status.value,
-        "keeps": keeps_json(run.would_keep(), currency),
+        "keeps": keeps_json(would_keep(run), currency),
         "repeats": [each.to_json(currency) for each in planned],
         "estimated": total_json((each.estimate for each in planned), currency),
     }

@@ -2,91 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import is_
 
 from offbook.workflows.errors import NotResumable
 from offbook.workflows.ledger import Entry
 from offbook.workflows.messages import NodeHeld
-from offbook.workflows.money import CURRENCY, cost_json
 from offbook.workflows.plan import Plan, PlanNode
-from offbook.workflows.reuse import Kept, Place, Reuse
+from offbook.workflows.receipt import Receipt
+from offbook.workflows.reuse import Kept, Reuse
 from offbook.workflows.scope import Scope
 from offbook.workflows.states import ExecutionStatus, NodeStatus
 from offbook.workflows.values import NO_USAGE, ExecutionUser, JsonObject, JsonValue, NodeError, Usage
-from offbook.workflows.wall_time import shares
 from offbook.workflows.work import Checked, Steps, Work
 
 REVISIONS_PER_EPOCH = 1 << 32
 _NOTHING_TOLD = (0, 0)
-
-
-@dataclass(slots=True)
-class Receipt:
-    """What resumes and restarts of this execution kept and repeated."""
-
-    kept_nodes: int = 0
-    kept_items: int = 0
-    repeated_calls: int = 0
-    saved_tokens: int = 0
-    saved_seconds: float = 0.0
-    went_back_to: str = ""
-    """`beginning` or `checkpoint`: a crash lost what was done since, because the durability is `exit`."""
-    saved_cost: int = 0
-    """What the attempts that were kept had cost, in billionths of the currency unit."""
-    saved_unpriced: bool = False
-    """Whether some of their tokens had no price."""
-    saved_calls: int = 0
-    """Nodes and items that were kept and had used tokens."""
-
-    def keep(self, kept: Kept, *, item: bool) -> None:
-        """Count an output that a fork kept."""
-        if item:
-            self.kept_items += 1
-        else:
-            self.kept_nodes += 1
-        self.save(kept.usage, kept.seconds)
-
-    def save(self, usage: Usage, seconds: float) -> None:
-        """Count what was not done again."""
-        self.saved_calls += 1 if usage.tokens else 0
-        self.saved_tokens += usage.tokens
-        self.saved_cost += usage.cost
-        self.saved_unpriced |= usage.unpriced
-        self.saved_seconds += seconds
-
-    def to_json(self, currency: str = CURRENCY) -> JsonObject:
-        saved = Usage(self.saved_tokens, cost=self.saved_cost, unpriced=self.saved_unpriced)
-        return {
-            "kept_nodes": self.kept_nodes,
-            "kept_items": self.kept_items,
-            "repeated_calls": self.repeated_calls,
-            "went_back_to": self.went_back_to or None,
-            "saved": {
-                "calls": self.saved_calls,
-                "tokens": self.saved_tokens,
-                "cost": cost_json(saved, currency),
-                "seconds": round(self.saved_seconds, 3),
-            },
-        }
-
-    def to_state(self) -> list[JsonValue]:
-        return [
-            self.kept_nodes,
-            self.kept_items,
-            self.repeated_calls,
-            self.saved_tokens,
-            self.saved_seconds,
-            self.went_back_to,
-            self.saved_cost,
-            self.saved_unpriced,
-            self.saved_calls,
-        ]
-
-    @classmethod
-    def from_state(cls, state: list[JsonValue]) -> Receipt:
-        return cls(*state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,50 +290,6 @@ class RunState:
             raise KeyError(item)
         return items[item].output
 
-    def would_keep(self) -> Receipt:
-        """Return the receipt of a resume that came now: what is completed is kept."""
-        receipt = Receipt()
-        seconds = self.seconds_taken()
-        for node, work in zip(self.plan.nodes, self.works, strict=True):
-            each = self.each_of(node.index)[1:] if work.items is not None else [(None, work)]
-            kept = [item for item, entry in each if entry.status is NodeStatus.COMPLETED]
-            if work.status is NodeStatus.COMPLETED:
-                receipt.kept_nodes += 1
-            if work.items is not None:
-                receipt.kept_items += len(kept)
-            for item in kept:
-                receipt.save(self.spent(node.id, item), seconds[node.id, item])
-        return receipt
-
-    def spent(self, node_id: str, item: int | None) -> Usage:
-        """Return the tokens of a node or item; of one that was reused, those of the parent."""
-        work = self.work_at(self.plan.index[node_id], item)
-        kept = self.kept(node_id, item) if work.reused else None
-        return kept.usage if kept is not None else work.usage
-
-    def seconds_taken(self) -> dict[Place, float]:
-        """Return how long each completed node and item took that has an output of its own, from its first start on.
-
-        What ran side by side counts once, so that all together are no more than went by. One that was reused has
-        what it had in the parent.
-        """
-        found: dict[Place, float] = {}
-        spans: list[tuple[Place, float, float]] = []
-        for node in self.plan.nodes:
-            for item, each in self.each_of(node.index):
-                if each.status is not NodeStatus.COMPLETED or (item is None and each.items is not None):
-                    continue
-                place = (node.id, item)
-                kept = self.kept(node.id, item) if each.reused else None
-                if kept is not None:
-                    found[place] = kept.seconds
-                else:
-                    found[place] = 0.0
-                    if each.started_at is not None and each.finished_at is not None:
-                        spans.append((place, each.started_at, each.finished_at))
-        found.update(shares(spans))
-        return found
-
     def kept(self, node_id: str, item: int | None) -> Kept | None:
         """Return what a fork may keep at a node or item of its parent; None if there is nothing."""
         return self.reuse.usable((node_id, item)) if self.reuse is not None else None
@@ -454,33 +342,6 @@ class RunState:
             return
         places = {entry.place for entry in entries}
         self.unsettled = [entry for entry in owed if entry.place not in places] or None
-
-    def adopt_outputs(self, outputs: list[tuple[str, int | None, JsonValue]]) -> None:
-        """Take over outputs that were stored, and compute what follows from them."""
-        for node_id, item, value in outputs:
-            work = self.works[self.plan.index[node_id]]
-            if item is None:
-                self.outputs[node_id] = value
-            elif work.items is not None:
-                work.items[item].output = value
-        for node, work in zip(self.plan.nodes, self.works, strict=True):
-            if work.items and work.settled(node.continue_on_error):
-                self.outputs[node.id] = [each.output for each in work.items]
-        self.index_works()
-
-    def adopt_kept(self, outputs: Mapping[Place, JsonValue]) -> None:
-        """Take over the outputs that a fork was seeded with; those that it has reused are its own."""
-        if self.reuse is None:
-            return
-        self.reuse = self.reuse.with_outputs(outputs)
-        for node in self.plan.nodes:
-            for item, each in self.each_of(node.index):
-                if not each.reused:
-                    continue
-                if item is None:
-                    self.outputs[node.id] = outputs[node.id, None]
-                else:
-                    each.output = outputs[node.id, item]
 
     def open_receipt(self) -> Receipt:
         """Return the receipt; there is one from the first entry on."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import orjson
 import pytest
 
-from offbook.workflows.checkpoint import UnreadableState, load_run, save_of
+from offbook.workflows.checkpoint import UnreadableState, base_run, save_of
 from offbook.workflows.messages import CancelRequested, ItemsExpanded, NodeParked, PauseRequested
 from offbook.workflows.records import SaveState, StoredExecution, StoredOutput
 from offbook.workflows.run import Run
@@ -94,7 +94,7 @@ def completed() -> Drive:
 )
 def test_status_from_a_stored_run_is_the_status_it_had(story: Callable[[], Drive]) -> None:
     run = story().run
-    loaded = load_run(stored(run, save_of(run)), run.plan)
+    loaded = base_run(stored(run, save_of(run)), run.plan)
     run.revision += 1  # as its actor does once it is stored
     context = StatusContext(checkpoint_saved=True)
     assert status_payload(loaded, context) == status_payload(run, context)
@@ -115,17 +115,9 @@ def test_completed_run_needs_no_checkpoint_and_a_failed_one_says_where_it_failed
     assert summary.user.id == "ada"
 
 
-def test_execution_that_was_cut_off_is_loaded_as_interrupted_in_its_epoch() -> None:
-    run = failed().run
-    row = stored(run, save_of(run))
-    fields = {name: getattr(row, name) for name in StoredExecution.__dataclass_fields__}
-    loaded = load_run(StoredExecution(**{**fields, "status": "running", "epoch": 4}), run.plan)
-    assert (loaded.status, loaded.epoch) == ("interrupted", 4)
-
-
 def test_state_of_a_newer_version_is_refused() -> None:
     run = failed().run
     save = save_of(run)
     save.state["schema"] = 99
     with pytest.raises(UnreadableState, match="schema 99"):
-        load_run(stored(run, save), run.plan)
+        base_run(stored(run, save), run.plan)

@@ -7,7 +7,7 @@ import pytest
 from offbook.workflows.message_codec import decode, encode
 from offbook.workflows.messages import NodeFinished
 from offbook.workflows.money import cost_json, format_amount, parse_amount
-from offbook.workflows.run_state import Receipt
+from offbook.workflows.receipt import Receipt
 from offbook.workflows.values import NO_USAGE, Usage
 
 

@@ -10,9 +10,9 @@ from offbook.workflows.checkpoint import base_run, save_of, to_state
 from offbook.workflows.errors import StaleMessage
 from offbook.workflows.forking import insert_of
 from offbook.workflows.messages import NodeReused, Recovered, ResumeRequested
+from offbook.workflows.receipt import Receipt
 from offbook.workflows.records import StoredExecution, StoredOutput
 from offbook.workflows.reuse import CHANGED, EDITED, Kept, Place, Reuse
-from offbook.workflows.run_state import Receipt
 from offbook.workflows.values import ExecutionUser, Usage
 from tests.workflows.driver import Drive, workflow
 

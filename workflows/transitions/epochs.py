@@ -5,7 +5,9 @@ from __future__ import annotations
 from offbook.workflows.effects import Effect, SaveCheckpoint, SaveOutcome
 from offbook.workflows.errors import IllegalTransition, StaleMessage
 from offbook.workflows.messages import Recovered, ResumeRequested, TakenUp
-from offbook.workflows.run_state import REVISIONS_PER_EPOCH, Receipt, RunState
+from offbook.workflows.receipt import Receipt
+from offbook.workflows.run_state import REVISIONS_PER_EPOCH, RunState
+from offbook.workflows.savings import would_keep
 from offbook.workflows.states import ExecutionStatus, NodeStatus
 from offbook.workflows.transitions import calls, fan_out
 
@@ -79,7 +81,7 @@ def count_transactions(run: RunState, message: TakenUp | ResumeRequested) -> Non
 
 def begin_receipt(run: RunState, before: Receipt | None) -> Receipt:
     """Count what is kept from here on; what was repeated or lost since the resume before goes on being told."""
-    receipt = run.would_keep()
+    receipt = would_keep(run)
     if before is not None:
         receipt.repeated_calls = before.repeated_calls
         receipt.went_back_to = before.went_back_to
