@@ -25,8 +25,8 @@ from offbook.actors.account_messages import (
     LoadBudgets,
 )
 from offbook.actors.loop import Dispatcher, LoopActor, LoopFuture
-from offbook.actors.messages import StoreWrite, WriteDone, WriteFailed
 from offbook.actors.restart_intensity import recent_crashes, restart_delay
+from offbook.actors.storage_messages import StoreWrite, WriteDone, WriteFailed
 from offbook.actors.surroundings import Surroundings
 from offbook.workflows.budgets import Budget, DeleteBudget, PutBudget
 from offbook.workflows.errors import StorageUnavailable

@@ -7,8 +7,8 @@ from typing import Any
 
 from pykka import ActorRef
 
+from offbook.actors.execution_messages import BeginExecution
 from offbook.actors.loop import LoopFuture
-from offbook.actors.messages import BeginExecution
 from offbook.persistence.group_journal import JournalGauge
 from offbook.workflows.records import ExecutionFilter, ExecutionRow
 from offbook.workflows.run import Run

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from offbook.actors.account_messages import AccountLost, CallAllowed, CallHeldBack
-from offbook.actors.execution_writes import ExecutionWrites
-from offbook.actors.messages import (
+from offbook.actors.execution_messages import (
     AcceptExecution,
     BeginExecution,
     CancelExecution,
@@ -20,7 +19,6 @@ from offbook.actors.messages import (
     GiveUpExecution,
     InterruptExecution,
     PauseExecution,
-    RecordConfirmed,
     ResumeExecution,
     RetireExecution,
     SetBudget,
@@ -28,9 +26,9 @@ from offbook.actors.messages import (
     TakeUpExecution,
     UnwatchExecution,
     WatchExecution,
-    WriteDone,
-    WriteFailed,
 )
+from offbook.actors.execution_writes import ExecutionWrites
+from offbook.actors.storage_messages import RecordConfirmed, WriteDone, WriteFailed
 from offbook.workflows.messages import (
     BudgetFreed,
     BudgetSet,

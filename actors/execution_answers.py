@@ -5,17 +5,11 @@ from __future__ import annotations
 import orjson
 
 from offbook.actors.execution_effects import ExecutionEffects
+from offbook.actors.execution_messages import GetChange, GetOutput, RetireExecution, StatusAnswer, WatchExecution
 from offbook.actors.loop import LoopFuture
-from offbook.actors.messages import (
-    ExecutionRetired,
-    GetChange,
-    GetOutput,
-    RecordConfirmed,
-    RetireExecution,
-    StatusAnswer,
-    WatchExecution,
-)
 from offbook.actors.publisher import Publisher
+from offbook.actors.storage_messages import RecordConfirmed
+from offbook.actors.supervisor_messages import ExecutionRetired
 from offbook.workflows.errors import NodeNotFound
 from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.status import StatusContext, status_payload

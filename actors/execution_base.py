@@ -8,11 +8,13 @@ from types import TracebackType
 from loguru import logger
 from pykka import ActorDeadError
 
+from offbook.actors.execution_messages import RetireExecution, StatusAnswer
 from offbook.actors.loop import LoopActor, LoopFuture
-from offbook.actors.messages import ExecutionCrashed, RetireExecution, StatusAnswer, StoreWrite, SupervisorMessage
 from offbook.actors.publisher import Publisher
 from offbook.actors.purse import Purse
 from offbook.actors.recorder import Recorder
+from offbook.actors.storage_messages import StoreWrite
+from offbook.actors.supervisor_messages import ExecutionCrashed, SupervisorMessage
 from offbook.actors.surroundings import Surroundings
 from offbook.persistence.group_journal import JournalGauge
 from offbook.workflows.messages import CancelRequested, PauseRequested, ResumeRequested

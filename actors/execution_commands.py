@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from offbook.actors.account_messages import AccountLost, CallAllowed, CallHeldBack
 from offbook.actors.execution_answers import ExecutionAnswers
-from offbook.actors.loop import LoopFuture
-from offbook.actors.messages import (
+from offbook.actors.execution_messages import (
     BeginExecution,
     GiveUpExecution,
     InterruptExecution,
@@ -14,6 +13,7 @@ from offbook.actors.messages import (
     SignalExecution,
     TakeUpExecution,
 )
+from offbook.actors.loop import LoopFuture
 from offbook.actors.other_user import user_to_be
 from offbook.workflows.bookings import reservation
 from offbook.workflows.errors import (

@@ -9,9 +9,10 @@ from pykka import ActorDeadError
 from offbook.actors.calls import NodeTask
 from offbook.actors.decisions import DecideTask, ExpandTask
 from offbook.actors.execution_base import ExecutionBase
-from offbook.actors.messages import StatusChanged, StoreWrite
 from offbook.actors.purse import Purse, make_purse
 from offbook.actors.recorder import STARTS
+from offbook.actors.storage_messages import StoreWrite
+from offbook.actors.supervisor_messages import StatusChanged
 from offbook.workflows.checkpoint import save_of
 from offbook.workflows.effects import (
     AbortCalls,

@@ -8,17 +8,11 @@ from loguru import logger
 from pykka import ActorDeadError
 
 from offbook.actors.execution_commands import ExecutionCommands
+from offbook.actors.execution_messages import AcceptExecution
 from offbook.actors.loop import LoopFuture
-from offbook.actors.messages import (
-    AcceptExecution,
-    ExecutionAccepted,
-    ExecutionDiscarded,
-    ExecutionSaved,
-    StoreWrite,
-    WriteDone,
-    WriteFailed,
-)
 from offbook.actors.other_user import audit
+from offbook.actors.storage_messages import StoreWrite, WriteDone, WriteFailed
+from offbook.actors.supervisor_messages import ExecutionAccepted, ExecutionDiscarded, ExecutionSaved
 from offbook.workflows.errors import CommandRefused, IdempotencyConflict, NotResumable
 from offbook.workflows.messages import Recovered, TakenUp
 from offbook.workflows.records import ClaimExecution, DeleteExecution, InsertExecution, SaveState

@@ -11,8 +11,8 @@ import orjson
 from loguru import logger
 
 from offbook.actors.directory import ExecutionDirectory
-from offbook.actors.messages import StartExecution
 from offbook.actors.slices import SliceTask
+from offbook.actors.supervisor_messages import StartExecution
 from offbook.actors.surroundings import Surroundings
 from offbook.workflows.caller import Caller
 from offbook.workflows.changes import WorkflowChanged, changes_between

@@ -8,8 +8,8 @@ from typing import assert_never
 from loguru import logger
 from pykka import ActorDeadError
 
-from offbook.actors.messages import AppendRecord, ForgetRecords, JournalMessage, RecordConfirmed
 from offbook.actors.relay import Relay, RelayedActor
+from offbook.actors.storage_messages import AppendRecord, ForgetRecords, JournalMessage, RecordConfirmed
 from offbook.persistence.group_journal import GroupJournal
 
 

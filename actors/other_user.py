@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from loguru import logger
 
-from offbook.actors.messages import ResumeExecution
+from offbook.actors.execution_messages import ResumeExecution
 from offbook.workflows.errors import ExecutionUserMissing, Forbidden, NotResumable
 from offbook.workflows.messages import ResumeRequested
 from offbook.workflows.run import Run

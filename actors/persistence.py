@@ -5,8 +5,8 @@ from __future__ import annotations
 from loguru import logger
 from pykka import ActorDeadError
 
-from offbook.actors.messages import StoreWrite, WriteDone, WriteFailed
 from offbook.actors.relay import Relay, RelayedActor
+from offbook.actors.storage_messages import StoreWrite, WriteDone, WriteFailed
 from offbook.actors.surroundings import Teller
 from offbook.persistence.group_commit import GroupCommit
 from offbook.workflows.errors import StorageUnavailable

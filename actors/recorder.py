@@ -7,7 +7,7 @@ from typing import Any
 from pykka import ActorDeadError, ActorRef
 
 from offbook.actors.loop import LoopFuture
-from offbook.actors.messages import AppendRecord, ForgetRecords, RecordConfirmed
+from offbook.actors.storage_messages import AppendRecord, ForgetRecords, RecordConfirmed
 from offbook.actors.surroundings import Surroundings, Teller
 from offbook.persistence.group_journal import JournalGauge
 from offbook.workflows.effects import DecideEdges, Effect, ExpandItems, StartNode

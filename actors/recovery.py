@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from loguru import logger
 
 from offbook.actors.catalogue import Catalogue
-from offbook.actors.messages import ExecutionLoaded, ExecutionsLoaded, UnfinishedFound
+from offbook.actors.supervisor_messages import ExecutionLoaded, ExecutionsLoaded, UnfinishedFound
 from offbook.persistence.group_journal import JournalGauge
 from offbook.workflows.errors import OffbookError, StorageUnavailable
 from offbook.workflows.messages import CutOff

@@ -12,7 +12,7 @@ from typing import Any
 from loguru import logger
 from pykka import ActorDeadError, ActorRef, ThreadingActor
 
-from offbook.actors.messages import Wake
+from offbook.actors.storage_messages import Wake
 
 WAKE = Wake()
 PROBE_SECONDS = 0.1

@@ -13,24 +13,22 @@ import orjson
 
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import ExecutionDirectory
+from offbook.actors.execution_messages import (
+    CancelExecution,
+    Command,
+    PauseExecution,
+    ResumeExecution,
+    SignalExecution,
+)
 from offbook.actors.feed import ExecutionFeed
 from offbook.actors.forks import Forks
 from offbook.actors.key_check import KeyCheck
 from offbook.actors.keys import KeyOperations
-from offbook.actors.messages import (
-    CancelExecution,
-    Command,
-    DeleteStored,
-    ForwardCommand,
-    PauseExecution,
-    ResumeExecution,
-    SignalExecution,
-    StartExecution,
-)
 from offbook.actors.recovery import WorkerRecovery
 from offbook.actors.service_base import STORE_TIMEOUT
 from offbook.actors.service_status import ServiceStatus
 from offbook.actors.spending import Spending, read_budget
+from offbook.actors.supervisor_messages import DeleteStored, ForwardCommand, StartExecution
 from offbook.actors.surroundings import Surroundings
 from offbook.actors.views import Views
 from offbook.actors.watching import ExecutionWatching

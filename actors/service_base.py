@@ -15,8 +15,8 @@ from offbook.actors.directory import Entry, ExecutionDirectory
 from offbook.actors.keys import KeyOperations
 from offbook.actors.listing import list_members
 from offbook.actors.loop import LoopFuture
-from offbook.actors.messages import AdoptExecution, ListServices
 from offbook.actors.recovery import WorkerRecovery
+from offbook.actors.supervisor_messages import AdoptExecution, ListServices
 from offbook.actors.surroundings import Surroundings
 from offbook.workflows.errors import StorageUnavailable
 from offbook.workflows.records import ExecutionReader

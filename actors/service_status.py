@@ -13,11 +13,12 @@ from loguru import logger
 from pykka import ActorDeadError, ActorRef
 
 from offbook.actors.directory import Entry
+from offbook.actors.execution_messages import GetChange, GetOutput, GetRest, GetStatus, StatusAnswer
 from offbook.actors.loop import LoopFuture, LoopRef
-from offbook.actors.messages import GetChange, GetOutput, GetRest, GetStatus, ListLive, StatusAnswer
 from offbook.actors.pages import decode_cursor, encode_cursor, row_json
 from offbook.actors.service_base import ASK_TIMEOUT, STORE_TIMEOUT
 from offbook.actors.service_workflows import ServiceWorkflows
+from offbook.actors.supervisor_messages import ListLive
 from offbook.workflows.caller import Caller
 from offbook.workflows.checkpoint_document import checkpoint_document, unsaved_document
 from offbook.workflows.errors import (

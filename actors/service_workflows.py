@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from offbook.actors.messages import KeepWorkflow
 from offbook.actors.service_base import STORE_TIMEOUT, ServiceBase
+from offbook.actors.supervisor_messages import KeepWorkflow
 from offbook.workflows.document import Workflow
 from offbook.workflows.errors import Problem, ValidationFailed, WorkflowNotFound
 from offbook.workflows.plan import Plan

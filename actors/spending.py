@@ -12,8 +12,8 @@ from loguru import logger
 
 from offbook.actors.account_messages import GetAccount, KeepBudget
 from offbook.actors.directory import ExecutionDirectory
+from offbook.actors.execution_messages import Command, SetBudget
 from offbook.actors.loop import LoopFuture
-from offbook.actors.messages import Command, SetBudget
 from offbook.actors.surroundings import Surroundings
 from offbook.workflows.budgets import (
     USER_SCOPES,

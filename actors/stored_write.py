@@ -6,7 +6,7 @@ import asyncio
 
 from loguru import logger
 
-from offbook.actors.messages import StoreWrite, WriteDone, WriteFailed
+from offbook.actors.storage_messages import StoreWrite, WriteDone, WriteFailed
 from offbook.actors.surroundings import Surroundings
 from offbook.workflows.errors import StorageUnavailable
 from offbook.workflows.records import Write, WriteResult

@@ -6,10 +6,11 @@ from typing import assert_never
 
 from loguru import logger
 
+from offbook.actors.execution_messages import AcceptExecution, ResumeExecution
 from offbook.actors.listing import list_services
 from offbook.actors.loop import LoopFuture
-from offbook.actors.messages import (
-    AcceptExecution,
+from offbook.actors.storage_messages import StoreWrite, WriteDone, WriteFailed
+from offbook.actors.supervisor_messages import (
     AdoptExecution,
     AutoResumeDue,
     DeleteStored,
@@ -29,16 +30,12 @@ from offbook.actors.messages import (
     ListServices,
     RecoverWorker,
     RestartDue,
-    ResumeExecution,
     ServiceCrashed,
     ServiceRestartDue,
     StartExecution,
     StatusChanged,
-    StoreWrite,
     SupervisorMessage,
     UnfinishedFound,
-    WriteDone,
-    WriteFailed,
 )
 from offbook.actors.supervisor_recovery import SupervisorRecovery
 from offbook.workflows.errors import CommandRefused, Draining, ExecutionNotFound

@@ -5,15 +5,9 @@ from __future__ import annotations
 from loguru import logger
 
 from offbook.actors.directory import Entry
-from offbook.actors.messages import (
-    AutoResumeDue,
-    EvictionDue,
-    ExecutionRetired,
-    ExecutionSaved,
-    ResumeExecution,
-    RetireExecution,
-)
+from offbook.actors.execution_messages import ResumeExecution, RetireExecution
 from offbook.actors.supervisor_base import SupervisorBase
+from offbook.actors.supervisor_messages import AutoResumeDue, EvictionDue, ExecutionRetired, ExecutionSaved
 from offbook.workflows.states import ExecutionStatus
 
 EVICTION_SECONDS = 1.0

@@ -14,19 +14,16 @@ from offbook.actors.admission import Admission
 from offbook.actors.directory import Entry, ExecutionDirectory
 from offbook.actors.drain import Drain
 from offbook.actors.execution import ExecutionActor
+from offbook.actors.execution_messages import BeginExecution, Command, ExecutionMessage, InterruptExecution
 from offbook.actors.loop import Dispatcher, LoopActor, LoopFuture
-from offbook.actors.messages import (
-    BeginExecution,
-    Command,
-    ExecutionMessage,
+from offbook.actors.recovery_queue import RecoveryQueue
+from offbook.actors.supervisor_messages import (
     ExecutionsLoaded,
     ForwardCommand,
     GraceOver,
-    InterruptExecution,
     SupervisorMessage,
     UnfinishedFound,
 )
-from offbook.actors.recovery_queue import RecoveryQueue
 from offbook.actors.surroundings import Surroundings
 from offbook.persistence.group_journal import JournalGauge
 from offbook.workflows.run import Run

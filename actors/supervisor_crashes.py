@@ -8,18 +8,10 @@ from loguru import logger
 from pykka import ActorRef
 
 from offbook.actors.directory import Entry
-from offbook.actors.messages import (
-    BeginExecution,
-    CutOffExecution,
-    ExecutionCrashed,
-    GiveUpExecution,
-    RestartDue,
-    ServiceCrashed,
-    ServiceRestartDue,
-    TakeUpExecution,
-)
+from offbook.actors.execution_messages import BeginExecution, CutOffExecution, GiveUpExecution, TakeUpExecution
 from offbook.actors.restart_intensity import recent_crashes, restart_delay
 from offbook.actors.supervisor_at_rest import SupervisorAtRest
+from offbook.actors.supervisor_messages import ExecutionCrashed, RestartDue, ServiceCrashed, ServiceRestartDue
 from offbook.workflows.states import ExecutionStatus
 
 SERVICE_RESTARTS = 5

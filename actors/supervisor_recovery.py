@@ -5,18 +5,16 @@ from __future__ import annotations
 from loguru import logger
 
 from offbook.actors.directory import Entry
-from offbook.actors.messages import (
-    BeginExecution,
-    CutOffExecution,
+from offbook.actors.execution_messages import BeginExecution, CutOffExecution, TakeUpExecution
+from offbook.actors.storage_messages import ForgetRecords
+from offbook.actors.supervisor_crashes import SupervisorCrashes
+from offbook.actors.supervisor_messages import (
     ExecutionLoaded,
     ExecutionsLoaded,
-    ForgetRecords,
     RecoverWorker,
     SupervisorMessage,
-    TakeUpExecution,
     UnfinishedFound,
 )
-from offbook.actors.supervisor_crashes import SupervisorCrashes
 from offbook.workflows.errors import ExecutionNotFound
 from offbook.workflows.run import Run
 from offbook.workflows.states import ExecutionStatus

@@ -15,7 +15,7 @@ from pykka import ActorDeadError, ActorRef
 
 from offbook.actors.directory import ExecutionDirectory
 from offbook.actors.event_ring import END, Position, frame
-from offbook.actors.messages import StatusAnswer, UnwatchExecution, WatchExecution
+from offbook.actors.execution_messages import StatusAnswer, UnwatchExecution, WatchExecution
 from offbook.actors.publisher import end_frame, gap_frame
 from offbook.workflows.caller import Caller
 from offbook.workflows.errors import ExecutionNotFound

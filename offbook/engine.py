@@ -26,7 +26,6 @@ from offbook.actors.key_check import KeyCheck
 from offbook.actors.keys import KeyOperations
 from offbook.actors.limit_settings import read_limits
 from offbook.actors.loop import Dispatcher, LoopFuture
-from offbook.actors.messages import DrainWorker, RecoverWorker, ServiceCrashed
 from offbook.actors.persistence import PersistenceActor
 from offbook.actors.recovery import WorkerRecovery
 from offbook.actors.relay import Relay
@@ -34,6 +33,7 @@ from offbook.actors.runner import NodeRunner
 from offbook.actors.service import ExecutionService
 from offbook.actors.supervisor import Supervisor
 from offbook.actors.supervisor_base import SupervisorLimits
+from offbook.actors.supervisor_messages import DrainWorker, RecoverWorker, ServiceCrashed
 from offbook.actors.surroundings import Surroundings
 from offbook.nodes.prices import PriceTable
 from offbook.nodes.providers import EnvironmentKeys, KeyFinder, KeyResolver, provider_registry

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from offbook.actors.loop import LoopFuture
-from offbook.actors.messages import AppendRecord, ForgetRecords, RecordConfirmed
 from offbook.actors.recorder import LAG_RECORDS, LAG_SECONDS, Recorder
+from offbook.actors.storage_messages import AppendRecord, ForgetRecords, RecordConfirmed
 from offbook.actors.surroundings import Surroundings
 from offbook.persistence.group_journal import JournalGauge
 from offbook.workflows.effects import Effect, StartNode

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from pykka import ActorRegistry
 
-from offbook.actors.messages import GetStatus
+from offbook.actors.execution_messages import GetStatus
 from offbook.engine import Engine
 from offbook.settings import EngineSettings
 from offbook.workflows.caller import OPERATOR

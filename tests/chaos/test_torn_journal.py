@@ -21,8 +21,8 @@ import pytest
 from loguru import logger
 
 from offbook.actors.catalogue import Catalogue
-from offbook.actors.messages import ExecutionsLoaded, UnfinishedFound
 from offbook.actors.recovery import WorkerRecovery
+from offbook.actors.supervisor_messages import ExecutionsLoaded, UnfinishedFound
 from offbook.nodes.providers import provider_registry
 from offbook.nodes.registry import NodeRegistry
 from offbook.persistence.journal import SqlJournal

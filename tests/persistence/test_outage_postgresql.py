@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from pykka import ActorRef, ThreadingActor
 
-from offbook.actors.messages import StoreWrite, WriteDone
 from offbook.actors.persistence import PersistenceActor
 from offbook.actors.relay import Relay
+from offbook.actors.storage_messages import StoreWrite, WriteDone
 from offbook.nodes.context import NodeContext
 from offbook.nodes.functions import FunctionRegistry
 from offbook.persistence.group_commit import FIRST_DELAY, GroupCommit

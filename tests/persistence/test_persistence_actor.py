@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from pykka import ActorRef, ThreadingActor
 
-from offbook.actors.messages import StoreWrite, WriteDone, WriteFailed
 from offbook.actors.persistence import PersistenceActor
 from offbook.actors.relay import Relay
+from offbook.actors.storage_messages import StoreWrite, WriteDone, WriteFailed
 from offbook.persistence.group_commit import FIRST_DELAY, GroupCommit
 from offbook.persistence.memory_store import MemoryStore
 from offbook.persistence.sql_store import SqlStore

@@ -10,7 +10,7 @@ import orjson
 from pykka import ActorDeadError
 
 from offbook.actors.event_ring import Position, read_event_id
-from offbook.actors.messages import UnwatchExecution, WatchExecution
+from offbook.actors.execution_messages import UnwatchExecution, WatchExecution
 from offbook.cli.watched import Watched
 from offbook.workflows.run import Run
 from offbook.workflows.server_events import EventParser

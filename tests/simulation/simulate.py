@@ -8,7 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from offbook.actors.messages import CancelExecution, PauseExecution, ResumeExecution, SetBudget, SignalExecution
+from offbook.actors.execution_messages import (
+    CancelExecution,
+    PauseExecution,
+    ResumeExecution,
+    SetBudget,
+    SignalExecution,
+)
 from offbook.workflows.records import StoredOutput
 from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import ExecutionUser, JsonValue

@@ -17,21 +17,14 @@ from offbook.actors.account_messages import KeepBudget, LoadBudgets
 from offbook.actors.accounts import AccountsActor, BudgetIndex
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import ExecutionDirectory
+from offbook.actors.execution_messages import Command, GetStatus
 from offbook.actors.loop import LoopActor, LoopFuture
 from offbook.actors.loop_mailbox import Mailbox
-from offbook.actors.messages import (
-    AppendRecord,
-    Command,
-    DrainWorker,
-    ForgetRecords,
-    ForwardCommand,
-    GetStatus,
-    RecoverWorker,
-    StartExecution,
-)
 from offbook.actors.recovery import WorkerRecovery
+from offbook.actors.storage_messages import AppendRecord, ForgetRecords
 from offbook.actors.supervisor import Supervisor
 from offbook.actors.supervisor_base import SupervisorLimits
+from offbook.actors.supervisor_messages import DrainWorker, ForwardCommand, RecoverWorker, StartExecution
 from offbook.actors.surroundings import Surroundings
 from offbook.persistence.group_commit import GroupCommit
 from offbook.persistence.group_journal import GroupJournal
