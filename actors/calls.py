@@ -118,6 +118,11 @@ class Call:
         """All text that the attempt has shown so far, or its output while that is checked."""
         return "".join(self._text)
 
+    def tell(self, message: RunMessage | None) -> None:
+        """Tell its execution, if there is something to tell."""
+        if message is not None:
+            self.task.reply(message)
+
     def keep(self, output: JsonValue) -> None:
         """Keep an output, JSON by now, as the text of this attempt, in case that it does not pass its checks."""
         self._text = [output if type(output) is str else as_text(output)]

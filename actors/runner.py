@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from loguru import logger
 
 from offbook.actors import replies
+from offbook.actors.call_ends import CallEnds
 from offbook.actors.call_limits import CallLimits
 from offbook.actors.calls import Call, NodeTask, StopOrder
 from offbook.actors.configs import Configs
 from offbook.actors.decisions import DecideTask, ExpandTask, decide, expand
 from offbook.actors.limit_settings import Limits
-from offbook.actors.outcomes import as_json, as_stored_error, crash_error, log_crash
+from offbook.actors.node_loop import NodeLoop
+from offbook.actors.outcomes import as_json, crash_error, log_crash
+from offbook.actors.reports import Reports
 from offbook.actors.slices import SliceTask, begin_slices
 from offbook.actors.slots import Slots
 from offbook.actors.time_limits import TimeLimits, disarm, stop_error
@@ -29,14 +30,12 @@ from offbook.nodes.context import NodeContext, NodeFailure, Park
 from offbook.nodes.prices import PriceTable
 from offbook.nodes.registry import NodeRegistry
 from offbook.workflows.errors import OffbookError
-from offbook.workflows.messages import NodeReused, RunMessage
-from offbook.workflows.values import JsonObject, JsonValue, NodeError
+from offbook.workflows.values import JsonObject, NodeError
+
+Order: TypeAlias = NodeTask | DecideTask | ExpandTask | SliceTask | StopOrder
 
 ABORT_GRACE = 2.0
 """Seconds that a cancelled attempt has to end before it is abandoned."""
-
-LOOK_AGAIN = 1.0
-"""Seconds after the time until which a call was said to wait, if it still does."""
 
 CLOSE_SECONDS = 2.0
 """Seconds that node types have to close what they hold open."""
@@ -65,77 +64,49 @@ class NodeRunner:
         """Takes keys out of what is stored and logged of failures."""
         self._prices = prices
         self._clock = clock
-        self._chance = chance
-        self._flush_seconds = flush_seconds
         self._abort_grace = abort_grace
-        self._loop_factory = loop_factory
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._inbox: deque[NodeTask | DecideTask | ExpandTask | SliceTask | StopOrder] = deque()
-        self._armed = False
         self._calls: dict[str, list[Call]] = {}
         self._sliced: set[asyncio.Task[None]] = set()
         self._closing = False
-        self._dirty: list[Call] = []
-        self._flush_handle: asyncio.TimerHandle | None = None
         self.abandoned = 0
         """Threads and attempts that could not be stopped and have not returned yet."""
         self.monotonic = time.monotonic
-        self.limits = CallLimits(limits, self)
+        self._loop: NodeLoop[Order] = NodeLoop(self._carry_out, self._wind_up, loop_factory)
+        self.limits = CallLimits(limits, self._loop)
         """What holds calls back; used on the loop, like everything below."""
         self._slots = Slots(max_calls, self._begin)
         self._time_limits = TimeLimits(self._stop, self.monotonic)
+        self._reports = Reports(self._loop, clock, flush_seconds)
+        self._ends = CallEnds(clock, chance, self._scrub)
 
     # From any thread
 
     def start(self) -> None:
         """Start the loop thread; returns when it runs. What was submitted before begins now."""
-        ready = threading.Event()
-        self._thread = threading.Thread(target=self._run_loop, args=(ready,), name="offbook-nodes", daemon=True)
-        self._thread.start()
-        ready.wait()
-        if self._loop is None:
-            raise RuntimeError("the loop of the node runner did not start")
+        self._loop.start()
 
     def close(self, timeout: float = 5.0) -> None:
         """Cancel what runs, close the providers and end the loop thread. May be called again."""
-        thread = self._thread
-        if thread is None:
-            return
-        self.call_threadsafe(self._stop_loop)
-        thread.join(timeout)
-        if thread.is_alive():
-            logger.warning("node runner did not end in time", seconds=timeout)
+        self._loop.close(timeout)
 
     def submit(self, task: NodeTask | DecideTask | ExpandTask | SliceTask) -> None:
         """Hand over what is to be done or evaluated; its reply is called on the runner's thread."""
-        self._put(task)
+        self._loop.put(task)
 
     def abort(self, execution_id: str, *, silently: bool = False) -> None:
-        """Cancel every attempt of an execution that was submitted before; each tells its end unless `silently`."""
-        self._put(StopOrder(partial(self._abort, execution_id, silently)))
+        """Cancel every attempt of an execution that was submitted before; each tells its end unless `silently`.
+
+        Those that are submitted after it are not reached.
+        """
+        self._loop.put(StopOrder(partial(self._abort, execution_id, silently)))
 
     def withdraw(self, execution_id: str) -> None:
         """End every attempt of an execution that waits for its turn, with nothing done yet."""
-        self._put(StopOrder(partial(self._withdraw, execution_id)))
-
-    def _put(self, order: NodeTask | DecideTask | ExpandTask | SliceTask | StopOrder) -> None:
-        """Have the loop see to it, in order: what stops calls must not reach those that are submitted after it."""
-        self._inbox.append(order)
-        if not self._armed:
-            self._armed = True
-            self.call_threadsafe(self._drain)
+        self._loop.put(StopOrder(partial(self._withdraw, execution_id)))
 
     def call_threadsafe(self, function: Callable[..., None], *args: Any) -> None:
         """Have the loop call a function; nothing happens if the runner has been closed."""
-        loop = self._loop
-        if loop is None or loop.is_closed():
-            return
-        try:
-            loop.call_soon_threadsafe(function, *args)
-        except RuntimeError:
-            # The loop was closed between the check and the call.
-            logger.debug("node runner is closed, call dropped")
+        self._loop.call_threadsafe(function, *args)
 
     def figures(self) -> dict[str, int]:
         """Return how many calls are live, queued and abandoned."""
@@ -147,10 +118,10 @@ class NodeRunner:
 
     def mark_dirty(self, call: Call) -> None:
         """A call has something to report; it goes out with the next flush."""
-        if self._thread is not None and threading.get_ident() == self._thread.ident:
-            self._note_dirty(call)
+        if self._loop.is_here:
+            self._reports.note(call)
         else:
-            self.call_threadsafe(self._note_dirty, call)
+            self._loop.call_threadsafe(self._reports.note, call)
 
     def abandoned_left(self) -> None:
         self.abandoned += 1
@@ -161,19 +132,8 @@ class NodeRunner:
 
     # On the runner's loop
 
-    def _run_loop(self, ready: threading.Event) -> None:
-        try:
-            with asyncio.Runner(loop_factory=self._loop_factory) as runner:
-                self._loop = runner.get_loop()
-                self._stopped = asyncio.Event()
-                self._loop.call_soon(ready.set)
-                runner.run(self._live())
-        finally:
-            ready.set()
-
-    async def _live(self) -> None:
-        self._drain()
-        await self._stopped.wait()
+    async def _wind_up(self) -> None:
+        """Stop all calls, give them time to end, and close what node types hold open."""
         self._closing = True
         calls = [call for calls in self._calls.values() for call in calls]
         for call in calls:
@@ -188,34 +148,26 @@ class NodeRunner:
         except Exception as error:  # noqa: BLE001 - of plug-ins, and nothing comes after it
             logger.opt(exception=error).warning("node types did not close")
 
-    def _stop_loop(self) -> None:
-        self._stopped.set()
-
-    def _drain(self) -> None:
-        self._armed = False
-        inbox = self._inbox
-        while inbox:
-            task = inbox.popleft()
-            if isinstance(task, NodeTask):
-                self._take(Call(self, task))
-            elif isinstance(task, DecideTask):
-                task.reply(decide(task, self._clock()))
-            elif isinstance(task, ExpandTask):
-                task.reply(expand(task, self._clock()))
-            elif isinstance(task, StopOrder):
-                task.carry_out()
-            else:
-                self._slice(task)
+    def _carry_out(self, order: Order) -> None:
+        if isinstance(order, NodeTask):
+            self._take(Call(self, order))
+        elif isinstance(order, DecideTask):
+            order.reply(decide(order, self._clock()))
+        elif isinstance(order, ExpandTask):
+            order.reply(expand(order, self._clock()))
+        elif isinstance(order, StopOrder):
+            order.carry_out()
+        else:
+            self._slice(order)
 
     def _slice(self, task: SliceTask) -> None:
-        assert self._loop is not None
-        sliced = begin_slices(self._loop, task)
+        sliced = begin_slices(self._loop.running, task)
         self._sliced.add(sliced)
         sliced.add_done_callback(self._sliced.discard)
 
     def _take(self, call: Call) -> None:
         if self._closing:
-            self._fail(call, stop_error(call))
+            self._ends.fail(call, stop_error(call))
             return
         self._calls.setdefault(call.task.execution_id, []).append(call)
         if self.limits.any_at_start:
@@ -230,21 +182,20 @@ class NodeRunner:
 
     def _admit(self, call: Call) -> None:
         """The limits let it begin, as soon as it has a slot."""
-        self._tell(call, replies.began(call, self._clock()))
+        call.tell(replies.began(call, self._clock()))
         self._slots.ask(call)
 
     def _begin(self, call: Call) -> None:
-        assert self._loop is not None
-        call.handle = self._loop.create_task(self._attempt(call))
+        call.handle = self._loop.running.create_task(self._attempt(call))
         call.handle.add_done_callback(partial(self._over, call))
-        self._time_limits.arm(self._loop, call)
+        self._time_limits.arm(self._loop.running, call)
 
     async def _attempt(self, call: Call) -> None:
         task = call.task
         scope = task.scope
         try:
             if task.reuse is not None and self._is_kept(task):
-                self._reuse(call)
+                self._ends.reuse(call)
                 return
             node_type, config = self._configs.of(scope)
             context = NodeContext(
@@ -262,39 +213,34 @@ class NodeRunner:
                 call.keep(output)
                 await self._checker.examine(context, output)
         except NodeFailure as failure:
-            self._fail(call, failure.error, failure.partial, failure.reasons)
+            self._ends.fail(call, failure.error, failure.partial, failure.reasons)
         except Park as park:
-            self._park(call, park)
+            self._ends.park(call, park)
         except asyncio.CancelledError:
             # Nobody stopped it: something that it awaited was cancelled.
-            self._fail(call, NodeError("crash", "the node cancelled itself"))
+            self._ends.fail(call, NodeError("crash", "the node cancelled itself"))
         except OffbookError as refused:
-            self._fail(call, NodeError("validation", str(refused)))
+            self._ends.fail(call, NodeError("validation", str(refused)))
         except (Exception, SystemExit, KeyboardInterrupt) as crash:  # noqa: BLE001 - user code: data for the run
             log_crash(
                 crash, self._scrub, "WARNING", "node raised", node=scope.node.id, execution_id=task.execution_id
             )
-            self._fail(call, crash_error(crash, self._scrub))
+            self._ends.fail(call, crash_error(crash, self._scrub))
         else:
-            self._finish(call, output)
+            self._ends.finish(call, output)
 
     def _is_kept(self, task: NodeTask) -> bool:
         node_type = self._registry.get(task.scope.node.body.type)
         return task.reuse is not None and node_type is not None and task.reuse.holds(task.scope, task.item, node_type)
 
-    def _reuse(self, call: Call) -> None:
-        if self._end(call):
-            task = call.task
-            task.reply(NodeReused(task.scope.node.id, task.item, task.attempt, task.epoch, self._clock()))
-
     def _over(self, call: Call, handle: asyncio.Task[None]) -> None:
         """The attempt is really over: forget it and let the next one begin."""
         if not handle.cancelled() and (fault := handle.exception()) is not None:
             log_crash(fault, self._scrub, "ERROR", "attempt ended in a fault of ours", node=call.task.scope.node.id)
-            self._fail(call, crash_error(fault, self._scrub))
+            self._ends.fail(call, crash_error(fault, self._scrub))
         if not call.ended:
             # Cancelled before its first step: nothing of it ran that could tell the end.
-            self._fail(call, stop_error(call), begun=False)
+            self._ends.fail(call, stop_error(call), begun=False)
         if call.abandoned:
             self.abandoned_returned()
         else:
@@ -314,57 +260,6 @@ class NodeRunner:
         if not calls:
             del self._calls[execution_id]
 
-    def _finish(self, call: Call, output: JsonValue) -> None:
-        if call.stop_reason:
-            # It took its cancellation for an end: nobody knows whether this is the whole.
-            self._fail(call, stop_error(call), output if isinstance(output, str) else "")
-        elif self._end(call):
-            call.task.reply(replies.finished(call, output, self._clock()))
-
-    def _fail(
-        self,
-        call: Call,
-        error: NodeError,
-        partial_text: str = "",
-        reasons: tuple[str, ...] = (),
-        *,
-        begun: bool = True,
-    ) -> None:
-        """Tell that the attempt failed; one that was stopped failed because of that, whatever came of it."""
-        if self._end(call):
-            stored = as_stored_error(stop_error(call) if call.stop_reason else error, self._scrub)
-            begun = begun and not (call.passage is not None and call.passage.stopped_unbegun)
-            shown = tuple(self._scrub(each) for each in reasons)
-            failed = replies.failed(call, stored, partial_text, shown, self._clock(), self._chance(), begun=begun)
-            self._tell(call, failed)
-
-    def _park(self, call: Call, park: Park) -> None:
-        if call.stop_reason:
-            self._fail(call, stop_error(call))
-            return
-        try:
-            parked = replies.parked(call, park, self._clock())
-        except NodeFailure as refused:
-            self._fail(call, refused.error)
-            return
-        if self._end(call):
-            self._tell(call, parked)
-
-    def _tell(self, call: Call, message: RunMessage | None) -> None:
-        if message is not None:
-            call.task.reply(message)
-
-    def _end(self, call: Call) -> bool:
-        """Send the last reports; return whether this is the first end of the call."""
-        if call.ended:
-            return False
-        if call.has_news:
-            self._tell(call, replies.progressed(call, self._clock()))
-        call.ended = True
-        if call.timers:
-            disarm(call)
-        return True
-
     def _abort(self, execution_id: str, silently: bool) -> None:
         for call in list(self._calls.get(execution_id, ())):
             if silently:
@@ -373,7 +268,6 @@ class NodeRunner:
 
     def _stop(self, call: Call, reason: str) -> None:
         """Have a call end, once: a second cancel would only disturb it in doing so."""
-        assert self._loop is not None
         if call.stop_reason:
             return
         call.stop_reason = reason
@@ -382,14 +276,14 @@ class NodeRunner:
         if call.handle is None:
             self._slots.leave(call)
             self._forget(call)
-            self._fail(call, stop_error(call), begun=False)
+            self._ends.fail(call, stop_error(call), begun=False)
             if call.passage is not None:
                 call.passage.end()
             return
         if call.passage is not None:
             call.passage.stopped_unbegun = call.is_unbegun
         call.handle.cancel()
-        self._loop.call_later(self._abort_grace, self._abandon, call)
+        self._loop.running.call_later(self._abort_grace, self._abandon, call)
 
     def _abandon(self, call: Call) -> None:
         """A call that does not end when cancelled keeps neither its execution nor a slot waiting."""
@@ -398,7 +292,7 @@ class NodeRunner:
         logger.warning("call abandoned", node=call.task.scope.node.id, execution_id=call.task.execution_id)
         call.abandoned = True
         self.abandoned += 1
-        self._fail(call, stop_error(call))
+        self._ends.fail(call, stop_error(call))
         self._give_back(call)
 
     def _withdraw(self, execution_id: str) -> None:
@@ -414,7 +308,7 @@ class NodeRunner:
     def make_passage(self, call: Call) -> Passage:
         """Give a call a way through limits."""
         user = call.task.scope.user
-        call.passage = Passage(user.id if user is not None else "", partial(self._note_dirty, call))
+        call.passage = Passage(user.id if user is not None else "", partial(self._reports.note, call))
         return call.passage
 
     def step_aside(self, call: Call) -> None:
@@ -426,40 +320,6 @@ class NodeRunner:
 
     async def step_in(self, call: Call) -> None:
         """Wait for a slot, and go on."""
-        assert self._loop is not None
         await self._slots.step_in(call)
-        self._tell(call, replies.began(call, self._clock()))
-        self._time_limits.arm(self._loop, call)
-
-    def time(self) -> float:
-        """Return the time by the clock of limits and timers."""
-        return self.monotonic()
-
-    def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
-        """Have the loop call back at a time of that clock."""
-        assert self._loop is not None
-        return self._loop.call_later(max(0.0, when - self.monotonic()), callback)
-
-    def _note_dirty(self, call: Call) -> None:
-        assert self._loop is not None
-        self._dirty.append(call)
-        if self._flush_handle is None:
-            self._flush_handle = self._loop.call_later(self._flush_seconds, self._flush)
-
-    def _flush(self) -> None:
-        self._flush_handle = None
-        dirty, self._dirty = self._dirty, []
-        for call in dirty:
-            if not call.ended:
-                self._tell(call, replies.progressed(call, self._clock()))
-                self._tell_what_it_waits_for(call)
-
-    def _tell_what_it_waits_for(self, call: Call) -> None:
-        held = replies.held(call, self.monotonic(), self._clock())
-        if held is None:
-            return
-        self._tell(call, held)
-        if held.until is not None:
-            # If it was estimated too early, it is estimated again.
-            again = self.monotonic() + max(0.0, held.until - held.at) + LOOK_AGAIN
-            self.call_at(again, partial(self._note_dirty, call))
+        call.tell(replies.began(call, self._clock()))
+        self._time_limits.arm(self._loop.running, call)

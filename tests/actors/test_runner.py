@@ -969,8 +969,7 @@ def test_runner_whose_loop_does_not_start_says_so() -> None:
         with pytest.raises(RuntimeError, match="did not start"):
             stage.runner.start()
     finally:
-        assert stage.runner._thread is not None
-        stage.runner._thread.join(LIMIT_SECONDS)
+        stage.runner.close(LIMIT_SECONDS)
         threading.excepthook = before
 
 
