@@ -69,6 +69,7 @@ class ExecutionService(ServiceStatus):
         recovery: WorkerRecovery,
         read_pool: Executor,
         transactions: Callable[[], tuple[int, int]],
+        reads_apart: Callable[[], int],
         on_drain: Callable[[float | None], None],
         keys: KeyOperations,
         key_check: KeyCheck,
@@ -82,6 +83,7 @@ class ExecutionService(ServiceStatus):
         self._recovery = recovery
         self._read_pool = read_pool
         self._transactions = transactions
+        self._reads_apart = reads_apart
         self._on_drain = on_drain
         self.watching = ExecutionWatching(directory, self.status)
         """Events of executions, for those who watch."""

@@ -44,6 +44,7 @@ class ServiceBase:
     _recovery: WorkerRecovery
     _read_pool: Executor
     _transactions: Callable[[], tuple[int, int]]
+    _reads_apart: Callable[[], int]
     _on_drain: Callable[[float | None], None]
     _draining: bool
     _started: float
@@ -122,6 +123,7 @@ class ServiceBase:
             "dead_letters": self._around.dead_letters.count,
             "transactions": {"reads": reads, "writes": writes},
             "keys": self.keys.figures(),
+            "ledger": {"reads": self._reads_apart()},
             **self._around.runner.figures(),
         }
 

@@ -236,6 +236,7 @@ class Engine:
             read_pool=read_pool,
             books=store.books,
             transactions=store.transactions,
+            reads_apart=store.reads_apart,
             on_drain=self.request_stop,
             keys=KeyOperations(around, store.reader, read_pool, vault, keys, providers),
             key_check=KeyCheck(registry, providers.keys if providers is not None else None),

@@ -15,6 +15,8 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.reads = 0
+        """How often it was read, as a database counts transactions."""
         self._budgets: dict[tuple[str, BudgetScope, BudgetUnit], Budget] = {}
         self._entries: dict[str, dict[tuple[str, int, int, int], tuple[str, Entry]]] = {}
 
@@ -50,9 +52,11 @@ class MemoryLedger:
 
     def budgets(self) -> list[tuple[str, Budget]]:
         with self._lock:
+            self.reads += 1
             return [(user_id, budget) for (user_id, _, _), budget in self._budgets.items()]
 
     def user_books(self, user_id: str, first: str, last: str, of: Collection[str] = ()) -> UserBooks:
+        self._count()
         within = self._of(user_id, lambda entry: first <= entry.day <= last)
         settled = [(of, entry) for of, entry in within if entry.kind is EntryKind.SETTLE]
         by_day: dict[tuple[str, str], Usage] = {}
@@ -64,10 +68,11 @@ class MemoryLedger:
             executions=len({of for of, _ in settled}),
             reserved=_sum(entry for _, entry in self._of(user_id, lambda entry: entry.kind is EntryKind.RESERVE)),
             saved=_sum(entry for _, entry in within if entry.kind is EntryKind.SAVED),
-            entered=tuple(self.settled(of)),
+            entered=tuple(self._settled(of)),
         )
 
     def spent_by_day(self, user_id: str, without: Collection[str]) -> dict[str, Usage]:
+        self._count()
         days: dict[str, Usage] = {}
         for of, entry in self._of(user_id, lambda entry: entry.kind is EntryKind.SETTLE):
             if of not in without:
@@ -75,6 +80,18 @@ class MemoryLedger:
         return days
 
     def settled(self, execution_ids: Collection[str]) -> list[SettledEntry]:
+        self._count()
+        return self._settled(execution_ids)
+
+    def used_by(self, execution_id: str) -> Usage:
+        """Return what an execution used."""
+        return _sum(each.entry for each in self._settled([execution_id]))
+
+    def _count(self) -> None:
+        with self._lock:
+            self.reads += 1
+
+    def _settled(self, execution_ids: Collection[str]) -> list[SettledEntry]:
         with self._lock:
             return [
                 SettledEntry(each, entry)
@@ -82,10 +99,6 @@ class MemoryLedger:
                 for _, entry in self._entries.get(each, {}).values()
                 if entry.kind is EntryKind.SETTLE
             ]
-
-    def used_by(self, execution_id: str) -> Usage:
-        """Return what an execution used."""
-        return _sum(each.entry for each in self.settled([execution_id]))
 
     def _of(self, user_id: str, chosen: Callable[[Entry], bool]) -> list[tuple[str, Entry]]:
         with self._lock:

@@ -75,6 +75,9 @@ class MemoryStore:
     def transactions(self) -> tuple[int, int]:
         return self._reads, self._writes
 
+    def reads_apart(self) -> int:
+        return self.books.reads
+
     def close(self) -> None:
         """Do nothing: what was stored can be opened again by handing on this object."""
 

@@ -40,11 +40,9 @@ class SqlStore:
         return cls(database_url(url))
 
     def transactions(self) -> tuple[int, int]:
-        """How many (read, write) transactions were sent since it was opened, without those of the books."""
         return self._reads.counted, self._writes.counted
 
     def reads_apart(self) -> int:
-        """How many read transactions the books took: they are a worker's, not an execution's."""
         return self._apart.counted
 
     def close(self) -> None:

@@ -75,6 +75,9 @@ class StumblingStore:
     def transactions(self) -> tuple[int, int]:
         return self._behind.transactions()
 
+    def reads_apart(self) -> int:
+        return self._behind.reads_apart()
+
     def commit(self, writes: Sequence[Write]) -> list[WriteResult]:
         results = self._behind.commit(writes)
         if self.forgets:

@@ -151,11 +151,13 @@ def test_model_may_have_any_name(store: ExecutionStore) -> None:
 
 
 def test_books_are_read_apart_from_executions(store: ExecutionStore) -> None:
-    before = store.transactions()
+    before, apart = store.transactions(), store.reads_apart()
     spent(store)
     store.books.spent_by_day("ada", [])
     store.books.settled([id_of(1)])
+    store.books.budgets()
     assert store.transactions() == before
+    assert store.reads_apart() == apart + 4
 
 
 def test_list_says_what_each_execution_used(store: ExecutionStore) -> None:

@@ -10,11 +10,12 @@ import pytest
 from loguru import logger
 
 from offbook.workflows.records import ExecutionFilter
+from offbook.workflows.values import JsonObject
 from tests.scenarios.conftest import Close, Open
 from tests.scenarios.documents import book
 from tests.scenarios.fake_model import FINE, FakeModel, Reply
 from tests.scenarios.unreachable_store import UnreachableStore
-from tests.scenarios.worker import ADA, PATIENCE
+from tests.scenarios.worker import ADA, PATIENCE, Worker
 
 
 def refuse_chapter_1(model: FakeModel) -> None:
@@ -24,18 +25,24 @@ def refuse_chapter_1(model: FakeModel) -> None:
     )
 
 
-async def test_failure_while_it_is_away_keeps_its_own_error_and_is_saved_once_it_is_back(
-    opened: Open, model: FakeModel
-) -> None:
-    store = UnreachableStore()
+async def failed_while_away(store: UnreachableStore, opened: Open, model: FakeModel) -> tuple[Worker, JsonObject]:
+    """Have an execution fail at chapter 1 while the store is away; gives its worker and its status."""
     worker = await opened(store=store, providers=model.providers)
     refuse_chapter_1(model)
     held = model.hold("chapter 0.")
     execution_id = await worker.start(book())
-    await model.until(lambda: model.under_way == 1)
+    await model.until(lambda: model.count("chapter 0.") == 1)
     store.go_away()
     held.set()
-    failed = await worker.until_status(execution_id, "failed")
+    return worker, await worker.until_status(execution_id, "failed")
+
+
+async def test_failure_while_it_is_away_keeps_its_own_error_and_is_saved_once_it_is_back(
+    opened: Open, model: FakeModel
+) -> None:
+    store = UnreachableStore()
+    worker, failed = await failed_while_away(store, opened, model)
+    execution_id = failed["execution_id"]
     assert (failed["error"]["type"], failed["error"]["node_id"], failed["error"]["item"]) == (
         "invalid_key",
         "chapters",
@@ -54,14 +61,8 @@ async def test_checkpoint_that_cannot_be_stored_yet_is_shown_from_memory_as_it_w
     opened: Open, model: FakeModel
 ) -> None:
     store = UnreachableStore()
-    worker = await opened(store=store, providers=model.providers)
-    refuse_chapter_1(model)
-    held = model.hold("chapter 0.")
-    execution_id = await worker.start(book())
-    await model.until(lambda: model.under_way == 1)
-    store.go_away()
-    held.set()
-    await worker.until_status(execution_id, "failed")
+    worker, failed = await failed_while_away(store, opened, model)
+    execution_id = failed["execution_id"]
     async with asyncio.timeout(PATIENCE):
         shown = await worker.checkpoint(execution_id)
     assert (shown["saved"], shown["status"], shown["failed_node"]) == (False, "failed", "chapters")
@@ -192,14 +193,8 @@ async def test_resume_while_it_is_away_is_refused_and_can_be_asked_for_again(ope
 
 async def test_resume_of_what_could_not_be_saved_goes_on_from_memory(opened: Open, model: FakeModel) -> None:
     store = UnreachableStore()
-    worker = await opened(store=store, providers=model.providers)
-    refuse_chapter_1(model)
-    held = model.hold("chapter 0.")
-    execution_id = await worker.start(book())
-    await model.until(lambda: model.count("chapter 0.") == 1)
-    store.go_away()
-    held.set()
-    await worker.until_status(execution_id, "failed")
+    worker, failed = await failed_while_away(store, opened, model)
+    execution_id = failed["execution_id"]
     await asyncio.to_thread(store.refused.wait, PATIENCE)
     store.come_back()
     await worker.resume(execution_id)

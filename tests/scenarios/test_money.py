@@ -428,3 +428,15 @@ async def test_deleted_execution_stays_in_the_books(opened: Open, model: FakeMod
     await worker.rest(execution_id)
     assert (await worker.call("DELETE", f"/executions/{execution_id}")).status == 204
     assert (await usage_of(worker))["input_tokens"] == 21
+
+
+async def test_reads_of_the_ledger_are_the_workers_and_among_no_transactions(worker: Worker) -> None:
+    before = await worker.figures()
+    for _ in range(2):
+        await usage_of(worker)
+    after = (await worker.call("GET", "/readyz")).body["counts"]
+    # Budgets may be read in these moments too: a worker does that when it starts.
+    assert after["ledger"]["reads"] >= before["ledger"]["reads"] + 2
+    reads, writes = (before["transactions"][each] for each in ("reads", "writes"))
+    # The one is that of readiness itself.
+    assert after["transactions"] == {"reads": reads + 1, "writes": writes}
