@@ -9,7 +9,6 @@ from offbook.actors.calls import Call
 from offbook.actors.outcomes import as_stored_error
 from offbook.actors.time_limits import disarm, stop_error
 from offbook.nodes.context import NodeFailure, Park
-from offbook.workflows.messages import NodeReused
 from offbook.workflows.values import JsonValue, NodeError
 
 
@@ -32,8 +31,7 @@ class CallEnds:
     def reuse(self, call: Call) -> None:
         """Nothing was run: what a fork keeps of its parent holds here."""
         if self._end(call):
-            task = call.task
-            call.tell(NodeReused(task.scope.node.id, task.item, task.attempt, task.epoch, self._clock()))
+            call.tell(replies.reused(call, self._clock()))
 
     def fail(
         self,

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from offbook.actors.loop_dispatcher import Dispatcher
 
 T = TypeVar("T")
-J = TypeVar("J")
 M = TypeVar("M")
-R = TypeVar("R")
 
 Callback = Callable[["LoopFuture"], None]
 ExceptionInfo = tuple[type[BaseException] | None, BaseException | None, Any]

@@ -97,9 +97,6 @@ class Mailbox:
     def empty(self) -> bool:
         return not self.queue
 
-    def qsize(self) -> int:
-        return len(self.queue)
-
     def take(self, most: int) -> list[Envelope[Any]]:
         """Return and remove the first so many envelopes; the reader moves each from `taken` to `handled`."""
         envelopes = self.queue[:most]

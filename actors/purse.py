@@ -68,26 +68,28 @@ class Purse:
 
     def allowed(self, message: CallAllowed) -> StartNode | None:
         """Return the attempt that may begin; None if it is not wanted any more."""
-        place = (message.node_id, message.item)
-        effect = self._asked.get(place)
-        if effect is None or effect.attempt != message.attempt:
-            self._end(place)
-            return None
-        del self._asked[place]
-        self._allowed.add(place)
+        effect = self._answered(message)
+        if effect is not None:
+            self._allowed.add((message.node_id, message.item))
         return effect
 
     def held_back(self, message: CallHeldBack, at: float) -> NodeParked | None:
         """Return what happens to the attempt that may not begin; None if it is not wanted any more."""
+        if self._answered(message) is None:
+            return None
+        node_id, item = message.node_id, message.item
+        epoch, name, until = self._run.epoch, message.budget, message.until
+        return NodeParked(node_id, item, message.attempt, epoch, HELD_BACK, name, until, None, None, False, at)
+
+    def _answered(self, message: CallAllowed | CallHeldBack) -> StartNode | None:
+        """Take the attempt that an answer is for; None, and its end, if it is not asked for any more."""
         place = (message.node_id, message.item)
         effect = self._asked.get(place)
         if effect is None or effect.attempt != message.attempt:
             self._end(place)
             return None
         del self._asked[place]
-        node_id, item = place
-        epoch, name, until = self._run.epoch, message.budget, message.until
-        return NodeParked(node_id, item, message.attempt, epoch, HELD_BACK, name, until, None, None, False, at)
+        return effect
 
     def take_asked(self) -> list[StartNode]:
         """Return the attempts that wait for a word, in order, and forget them: they are not wanted any more."""

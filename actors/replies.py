@@ -5,25 +5,28 @@ from __future__ import annotations
 from offbook.actors.calls import Call
 from offbook.actors.outcomes import as_json, as_stored_reasons, as_stored_text
 from offbook.nodes.context import Park
-from offbook.workflows.messages import NodeBegan, NodeFailed, NodeFinished, NodeHeld, NodeParked, NodeProgressed
+from offbook.workflows.messages import (
+    NodeBegan,
+    NodeFailed,
+    NodeFinished,
+    NodeHeld,
+    NodeParked,
+    NodeProgressed,
+    NodeReused,
+)
 from offbook.workflows.values import JsonValue, NodeError
 
 
 def finished(call: Call, output: JsonValue, at: float) -> NodeFinished:
-    task = call.task
-    return NodeFinished(task.scope.node.id, task.item, task.attempt, task.epoch, output, call.tokens, at, call.model)
+    return NodeFinished(*_place(call), output, call.tokens, at, call.model)
 
 
 def failed(
     call: Call, error: NodeError, partial: str, reasons: tuple[str, ...], at: float, jitter: float, *, begun: bool
 ) -> NodeFailed:
     """`error` is fit to be stored; `begun`: whether anything was done in the attempt."""
-    task = call.task
     return NodeFailed(
-        node_id=task.scope.node.id,
-        item=task.item,
-        attempt=task.attempt,
-        epoch=task.epoch,
+        *_place(call),
         error=error,
         at=at,
         usage=call.tokens,
@@ -37,15 +40,10 @@ def failed(
 
 def parked(call: Call, park: Park, at: float) -> NodeParked:
     """NodeFailure if what it parks with is not JSON."""
-    task = call.task
-    node_id = task.scope.node.id
     return NodeParked(
-        node_id=node_id,
-        item=task.item,
-        attempt=task.attempt,
-        epoch=task.epoch,
+        *_place(call),
         kind=park.kind,
-        name=park.name or node_id,
+        name=park.name or call.task.scope.node.id,
         until=park.until,
         form=as_json(park.form),
         default=as_json(park.default),
@@ -59,12 +57,8 @@ def progressed(call: Call, at: float) -> NodeProgressed | None:
     entries, fraction = call.take_reports()
     if not entries and fraction is None:
         return None
-    task = call.task
     return NodeProgressed(
-        node_id=task.scope.node.id,
-        item=task.item,
-        attempt=task.attempt,
-        epoch=task.epoch,
+        *_place(call),
         at=at,
         fraction=fraction,
         entries=entries,
@@ -80,13 +74,9 @@ def held(call: Call, now: float, at: float) -> NodeHeld | None:
         return None
     again = passage.told is not None
     passage.told = standing
-    task = call.task
     until = None if standing.until is None else at + max(0.0, standing.until - now)
     return NodeHeld(
-        node_id=task.scope.node.id,
-        item=task.item,
-        attempt=task.attempt,
-        epoch=task.epoch,
+        *_place(call),
         kind=standing.kind,
         name=standing.name,
         why=standing.why,
@@ -103,5 +93,14 @@ def began(call: Call, at: float) -> NodeBegan | None:
     if passage is None or passage.told is None:
         return None
     passage.told = None
+    return NodeBegan(*_place(call), at)
+
+
+def reused(call: Call, at: float) -> NodeReused:
+    return NodeReused(*_place(call), at)
+
+
+def _place(call: Call) -> tuple[str, int | None, int, int]:
+    """Say of what it is told: node, item, attempt and epoch."""
     task = call.task
-    return NodeBegan(task.scope.node.id, task.item, task.attempt, task.epoch, at)
+    return task.scope.node.id, task.item, task.attempt, task.epoch

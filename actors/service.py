@@ -51,8 +51,6 @@ from offbook.workflows.run import Run
 from offbook.workflows.states import Durability
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 
-FINGERPRINT_LENGTH = 64
-
 IDS_AT_ONCE = 256
 
 

@@ -37,13 +37,18 @@ STYLES = {
 
 def render(watched: Watched) -> RenderableType:
     """Draw header, a bar for each node and item, the thinking and the text as it comes, and what went wrong."""
-    parts: list[RenderableType] = [render_header(watched), render_nodes(watched)]
+    return Group(render_header(watched), render_nodes(watched), *render_end(watched))
+
+
+def render_end(watched: Watched) -> list[RenderableType]:
+    """Draw what stands last: the thinking and the text as they come, and what went wrong."""
+    parts: list[RenderableType] = []
     if not watched.status.at_rest:
         parts.extend(render_streams(watched))
     error = watched.payload.get("error")
     if error:
         parts.append(render_error(error))
-    return Group(*parts)
+    return parts
 
 
 def render_header(watched: Watched) -> RenderableType:

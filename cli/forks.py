@@ -45,7 +45,7 @@ def fork(
     user: Annotated[str | None, typer.Option("--user", metavar="ID", help="For another user.")] = None,
     labels: options.Labels = None,
     watch: options.Watch = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Leave it to the server once it is accepted.")] = False,
+    detach: options.Detach = False,
     as_json: options.AsJson = False,
     server: options.Server = None,
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,

@@ -48,6 +48,7 @@ Imports = Annotated[
 ExecutionId = Annotated[str, typer.Argument(metavar="ID", help="Execution id, 32 hex digits.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show bars, thinking and text while it runs.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Leave it to the server once it is accepted.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Repeatable.")]
 User = Annotated[
     str | None,

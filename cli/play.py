@@ -38,7 +38,7 @@ def run(
         str | None, typer.Option("--idempotency-key", metavar="KEY", help="A repeat starts nothing.")
     ] = None,
     watch: options.Watch = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Leave it to the server once it is accepted.")] = False,
+    detach: options.Detach = False,
     as_json: options.AsJson = False,
     server: options.Server = None,
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
@@ -79,7 +79,7 @@ def resume(
         bool, typer.Option("--as-other-user", help="Let it go on on behalf of --user, whose it is from then on.")
     ] = False,
     watch: options.Watch = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Leave it to the server once it is accepted.")] = False,
+    detach: options.Detach = False,
     as_json: options.AsJson = False,
     server: options.Server = None,
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from offbook.cli.display import STYLES, describe_figures, render_error, render_header, render_streams, tail
+from offbook.cli.display import ITEM_TEXT, MAX_ITEMS, STYLES, describe_figures, render_end, render_header, tail
 from offbook.cli.watched import Watched
 from offbook.workflows.values import JsonObject
 
@@ -26,8 +26,6 @@ MARKS = {
 STEPS_SHOWN = 8
 STREAMED = frozenset({"text", "thinking"})
 STEP_WIDTH = 60
-ITEM_TEXT = 48
-MAX_ITEMS = 8
 LEAST_LINES = 6
 """Of the tree, however little room there is."""
 INTEREST = {"failed": 0, "running": 1, "waiting": 2, "completed": 3, "pending": 4}
@@ -71,12 +69,7 @@ class _Picture:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         watched = self._watched
         head = render_header(watched)
-        below: list[RenderableType] = [_steps(watched)]
-        if not watched.status.at_rest:
-            below.extend(render_streams(watched))
-        error = watched.payload.get("error")
-        if error:
-            below.append(render_error(error))
+        below = [_steps(watched), *render_end(watched)]
         room = None
         if console.is_terminal and not watched.status.at_rest:
             taken = sum(len(console.render_lines(part, options, pad=False)) for part in (head, *below))

@@ -76,10 +76,8 @@ class Seen:
     claims: int = 0
     epochs: list[tuple[int, int]] = field(default_factory=list)
     """(epoch, incarnation of the worker) of each save, in order."""
-    rests: int = 0
     last: tuple[int, int, float] = (0, 0, 0.0)
     """(epoch, revision, percent) that was shown last."""
-    has_checkpoint: bool = False
     status: str = ""
     called: set[Charged] = field(default_factory=set)
     """Attempts that may have used tokens, by incarnation."""

@@ -46,7 +46,6 @@ class Customer:
     stopped: str = ""
     """The cancel or pause that was accepted since it was last asked to go on."""
     status: str = ""
-    cancels: int = 0
     held_back: bool = False
     """Whether it was seen to wait for a budget."""
     allowed: int = 0
