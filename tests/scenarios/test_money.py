@@ -177,7 +177,10 @@ async def test_budget_of_one_user_holds_nobody_else_back(opened: Open, model: Fa
 async def test_executions_side_by_side_share_their_users_budget(opened: Open, model: FakeModel) -> None:
     worker = await opened(providers=model.providers)
     await put_budget(worker, {"scope": "total", "tokens": 100})
+    release = model.hold("outline")
     started = [await worker.start(book()) for _ in range(4)]
+    await model.until(lambda: model.under_way == 4)
+    release.set()
     for execution_id in started:
         await worker.until(execution_id, is_held_back)
     # Four calls at once at most, each of which may be longer than it was taken to be.
