@@ -1,4 +1,4 @@
-"""What a run remembers of each node, item and step: plain mutable records, changed by `run` alone."""
+"""What a run remembers of each node, item and step: plain mutable records, changed by transitions alone."""
 
 from __future__ import annotations
 
