@@ -30,8 +30,7 @@ _ENTRY_KINDS = {kind.value: kind for kind in (StepKind.TEXT, StepKind.THINKING, 
 
 def finished(run: RunState, message: NodeFinished, effects: list[Effect]) -> None:
     node, work = calls.in_flight_work(run, message.node_id, message.item, message.attempt, message.epoch)
-    calls.let_go(run, node, message.item)
-    calls.land(run, work, message.usage)
+    calls.land(run, node, message.item, work, message.usage)
     if run.reuse is not None and run.reuse.had_cost(node.id, message.item):
         run.open_receipt().repeated_calls += 1
     charges.charge(run, node, message.item, work, message.usage, message.model)
@@ -43,8 +42,7 @@ def reused(run: RunState, message: NodeReused, effects: list[Effect]) -> None:
     kept = run.kept(node.id, message.item)
     if kept is None:
         raise StaleMessage(f"there is nothing to reuse at {node.id}")
-    calls.let_go(run, node, message.item)
-    calls.land(run, work, NO_USAGE)
+    calls.land(run, node, message.item, work, NO_USAGE)
     if run.lost_calls is not None:
         # What was lost with its incarnation would have found the same, and called nothing.
         run.lost_calls.pop((node.index, message.item), None)
@@ -56,8 +54,7 @@ def reused(run: RunState, message: NodeReused, effects: list[Effect]) -> None:
 
 def failed(run: RunState, message: NodeFailed, effects: list[Effect]) -> None:
     node, work = calls.in_flight_work(run, message.node_id, message.item, message.attempt, message.epoch)
-    calls.let_go(run, node, message.item)
-    calls.land(run, work, message.usage)
+    calls.land(run, node, message.item, work, message.usage)
     charges.charge(run, node, message.item, work, message.usage, message.model)
     error = message.error
     if error.type == "cancelled" and run.stopping is not None:
@@ -123,8 +120,7 @@ def _aborted(run: RunState, node: PlanNode, item: int | None, work: Work, messag
 
 def parked(run: RunState, message: NodeParked, effects: list[Effect]) -> None:
     node, work = calls.in_flight_work(run, message.node_id, message.item, message.attempt, message.epoch)
-    calls.let_go(run, node, message.item)
-    calls.land(run, work, NO_USAGE)
+    calls.land(run, node, message.item, work, NO_USAGE)
     if message.kind == "signal" and message.name in run.signals:
         # It was sent, and accepted, before a crash put this node back.
         outcomes.complete(run, node, message.item, work, run.signals.pop(message.name), effects)
@@ -155,5 +151,6 @@ def held_back(run: RunState, message: NodeHeld, effects: list[Effect]) -> None:
 
 def began(run: RunState, message: NodeBegan, effects: list[Effect]) -> None:
     node, work = calls.in_flight_work(run, message.node_id, message.item, message.attempt, message.epoch)
-    calls.let_go(run, node, message.item)
+    if run.held_calls:
+        run.held_calls.pop((node.index, message.item), None)
     run.touch(node.index, work)

@@ -81,19 +81,15 @@ def deciding_work(run: RunState, node_id: str, epoch: int) -> tuple[PlanNode, Wo
     return node, work
 
 
-def land(run: RunState, work: Work, usage: Usage) -> None:
-    """A call is over: it is in flight no more, and what it used is counted."""
+def land(run: RunState, node: PlanNode, item: int | None, work: Work, usage: Usage) -> None:
+    """A call is over: it waits for nothing, is in flight no more, and what it used is counted."""
+    if run.held_calls:
+        run.held_calls.pop((node.index, item), None)
     work.in_flight = False
     run.in_flight -= 1
     if usage is not NO_USAGE:
         work.usage = usage if work.usage is NO_USAGE else work.usage + usage
     work.live_usage = NO_USAGE
-
-
-def let_go(run: RunState, node: PlanNode, item: int | None) -> None:
-    """An attempt waits no more for a limit: it has begun, or is over."""
-    if run.held_calls:
-        run.held_calls.pop((node.index, item), None)
 
 
 def wait(run: RunState, index: int, item: int | None, work: Work) -> None:

@@ -29,7 +29,7 @@ def consider(run: RunState, node: PlanNode, effects: list[Effect]) -> None:
 
 def edges_decided(run: RunState, message: EdgesDecided, effects: list[Effect]) -> None:
     node, work = calls.deciding_work(run, message.node_id, message.epoch)
-    calls.land(run, work, NO_USAGE)
+    calls.land(run, node, None, work, NO_USAGE)
     if message.error is not None:
         outcomes.fail(run, node, None, work, message.error, effects)
     elif run.stopping is not None:
@@ -44,7 +44,7 @@ def items_expanded(run: RunState, message: ItemsExpanded, effects: list[Effect])
     node, work = calls.deciding_work(run, message.node_id, message.epoch)
     if node.foreach is None or work.items is not None:
         raise StaleMessage(f"node {node.id} was expanded before")
-    calls.land(run, work, NO_USAGE)
+    calls.land(run, node, None, work, NO_USAGE)
     if message.error is not None:
         outcomes.fail(run, node, None, work, message.error, effects)
         return
