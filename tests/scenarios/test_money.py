@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,12 @@ async def put_budget(worker: Worker, budget: JsonObject, user: str = "ada") -> N
     assert answer.status == 200, answer.body
 
 
+def at_noon() -> Callable[[], float]:
+    """A clock that goes on from today's noon: the day does not turn while a test lasts."""
+    ahead = 43_200 - time.time() % 86_400
+    return lambda: time.time() + ahead
+
+
 @pytest.fixture
 def prices(tmp_path: Path) -> Path:
     path = tmp_path / "prices.toml"
@@ -99,14 +107,15 @@ async def test_budget_in_the_workflow_is_for_each_of_its_executions(opened: Open
 async def test_what_waits_for_a_users_budget_waits_on_after_an_interruption(
     opened: Open, closed: Close, model: FakeModel, prices: Path, how: str
 ) -> None:
-    worker = await opened(providers=model.providers, prices=prices)
+    noon = at_noon()
+    worker = await opened(providers=model.providers, prices=prices, clock=noon)
     await put_budget(worker, {"scope": "day", "money": "0.20"})
     execution_id = await worker.start(book())
     held = await worker.until(execution_id, is_held_back)
     assert (held["waiting"]["name"], held["waiting"]["until"][11:]) == ("0.20 USD a day", "00:00:00.000Z")
     if how == "drain":
         await closed(worker)
-        worker = await opened(providers=model.providers, prices=prices)
+        worker = await opened(providers=model.providers, prices=prices, clock=noon)
     elif how == "crash":
         worker.crash(execution_id)
         await worker.until(execution_id, lambda payload: payload["epoch"] == 2)
@@ -155,7 +164,7 @@ async def test_budget_that_is_deleted_holds_nothing_back(opened: Open, model: Fa
 async def test_budget_that_is_set_again_counts_what_was_used_while_there_was_none(
     opened: Open, model: FakeModel
 ) -> None:
-    worker = await opened(providers=model.providers)
+    worker = await opened(providers=model.providers, clock=at_noon())
     await put_budget(worker, {"scope": "day", "tokens": 1000})
     await worker.rest(await worker.start(book(1)))
     assert (await worker.call("DELETE", "/users/ada/budgets/day/tokens")).status == 204
@@ -388,7 +397,7 @@ async def test_usage_is_told_by_day_and_model_while_it_is_made(
         ctx.usage(Usage(100, 50), model="fake/writer")
         return "text"
 
-    worker = await opened(providers=model.providers, prices=prices)
+    worker = await opened(providers=model.providers, prices=prices, clock=at_noon())
     release = model.hold("chapter 1.")
     execution_id = await worker.start(workflow(*book(2)["nodes"], python("own", "translate")))
     await model.until(lambda: model.count("chapter 1.") == 1)
