@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Route
 
 import tests
 from tests.page.server import Server
@@ -58,6 +58,17 @@ async def test_run_is_shown_in_a_page_of_another_site(browser: Browser, elsewher
     try:
         execution_id = server.begin(STORY)
         page = await context.new_page()
+        refusals = []
+
+        async def refuse_once(route: Route) -> None:
+            refusals.append(route)
+            if len(refusals) > 1:
+                await route.continue_()
+            else:
+                # As a proxy does while the server is started again: a browser does not come back by itself then.
+                await route.fulfill(status=502, body="bad gateway")
+
+        await page.route("**/events", refuse_once)
         await page.goto(f"{elsewhere}/?offbook={server.url}&execution={execution_id}")
         await page.get_by_text("there was a lamp").wait_for()
         await page.get_by_text("story: waiting").wait_for()
@@ -68,6 +79,9 @@ async def test_run_is_shown_in_a_page_of_another_site(browser: Browser, elsewher
         server.call("POST", f"/executions/{execution_id}/signals/yes", {})
         await page.get_by_text("story: completed").wait_for()
         assert await page.locator("#progress").get_attribute("value") is not None
+        assert len(refusals) == 2
+        await page.goto(f"{elsewhere}/?offbook={server.url}&execution={'0' * 32}")
+        await page.get_by_text("There is no such execution.").wait_for()
     finally:
         await context.close()
         server.stop()
