@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -156,4 +157,54 @@ async def test_long_names_make_no_view_wider_than_its_screen(server: Server, ope
                 assert card["width"] <= 360
         if width > 1000:
             await expect(page.locator(".tree").get_by_text("Now, or last reason")).to_be_in_viewport()
+    server.call("POST", f"/executions/{execution_id}/cancel")
+
+
+async def test_two_fingers_move_and_enlarge_the_graph_and_one_scrolls_the_page(
+    server: Server, open_page: Open, failed: str
+) -> None:
+    page = await open_page(
+        f"#/executions/{failed}", viewport={"width": 375, "height": 740}, has_touch=True, is_mobile=True
+    )
+    await page.locator(".node").first.wait_for()
+    box = await page.locator(".graph-canvas").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch = await page.context.new_cdp_session(page)
+
+    async def fingers(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": x + right, "y": y + down, "id": number} for number, (right, down) in enumerate(places)]
+        await touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    before = await placed(page)
+    await fingers("touchStart", (-20, 0), (20, 0))
+    for apart in (30, 40):
+        await fingers("touchMove", (-apart, 10), (apart, 10))
+    await fingers("touchEnd")
+    after = await placed(page)
+    assert after[2] == pytest.approx(2 * before[2], rel=0.05)
+    await expect(page.locator(".node-panel")).to_be_hidden()
+    await fingers("touchStart", (0, 0))
+    for down in range(-10, -110, -10):
+        await fingers("touchMove", (0, down))
+    await fingers("touchEnd")
+    await page.wait_for_function("scrollY > 50")
+    assert await placed(page) == after
+
+
+async def placed(page: Page) -> list[float]:
+    """Where the graph is, and how large."""
+    transform = await page.locator(".graph-canvas > g").get_attribute("transform")
+    return [float(number) for number in re.findall(r"-?\d+\.\d+", str(transform))]
+
+
+async def test_times_are_told_by_the_clock_of_the_server(server: Server, open_page: Open) -> None:
+    execution_id = server.begin(slow(name="timed", rate=10))
+    page = await open_page("nothing")
+    await page.clock.set_system_time(datetime.now(UTC) + timedelta(hours=1))
+    await page.goto(f"{server.url}/#/executions/{execution_id}")
+    time = page.locator(".facts").first.locator("div", has_text="Time").locator("dd")
+    await expect(time).to_have_text(re.compile(r"^\d+(\.\d)? s$"))
+    await page.goto(f"{server.url}/#/executions?workflow=timed")
+    await expect(page.locator(".rows .col-age").first).to_have_text(re.compile(r"^\d+ s$"))
     server.call("POST", f"/executions/{execution_id}/cancel")

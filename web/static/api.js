@@ -1,6 +1,6 @@
 // Asking the server: every request of the page goes through here. Also knows whether the server is there.
 
-import { clock } from "./format.js";
+import { clock, heardTime } from "./format.js";
 
 const FIRST_DELAY = 500;
 const LONGEST_DELAY = 5000;
@@ -41,6 +41,7 @@ export async function ask(method, path, { body, text, signal, headers = {}, sign
   let answer;
   try {
     response = await fetch(path, sent);
+    heardTime(response.headers.get("Date"));
     answer = await response.text();
   } catch (error) {
     if (signal?.aborted) throw error;

@@ -360,7 +360,7 @@ class Line {
   }
 
   showAge() {
-    say(this.age, format.age(Date.now() / 1000 - format.seconds(this.row.created_at)));
+    say(this.age, format.age(format.now() - format.seconds(this.row.created_at)));
     attribute(this.age, "title", format.dateTime(this.row.created_at));
   }
 }

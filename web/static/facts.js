@@ -31,7 +31,7 @@ export class Facts extends FactList {
   update(state) {
     const { status } = state;
     const began = format.seconds(status.started_at ?? status.created_at);
-    const ended = format.seconds(status.finished_at) ?? (state.atRest ? state.lastSign : Date.now() / 1000);
+    const ended = format.seconds(status.finished_at) ?? (state.atRest ? state.lastSign : format.now());
     this.put("Progress", `${format.percent(status.progress.percent)}, ${status.progress.completed} of ${format.count(status.progress.total, "node")}`);
     this.put("Time", format.duration(ended - began));
     this.put("Tokens", `${status.usage.estimated ? "≈ " : ""}${format.whole(status.usage.input_tokens)} in, ${format.whole(status.usage.output_tokens)} out`);

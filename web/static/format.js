@@ -42,6 +42,22 @@ export function duration(seconds) {
   return `${Math.floor(seconds / 86_400)} d ${Math.floor((seconds % 86_400) / 3600)} h`;
 }
 
+let behind = 0;
+
+/** Take the server's time from an answer of it: ages are told by its clock, whatever that of this machine says. */
+export function heardTime(text) {
+  const told = Date.parse(text ?? "");
+  if (Number.isNaN(told)) return;
+  // It is told in whole seconds, and a while ago.
+  const now = (told - Date.now()) / 1000;
+  if (Math.abs(now - behind) > 2) behind = now;
+}
+
+/** The time now, in seconds, as the server has it. */
+export function now() {
+  return Date.now() / 1000 + behind;
+}
+
 /** How long ago, in one unit: for columns. */
 export function age(seconds) {
   if (seconds < 60) return `${Math.max(0, Math.floor(seconds))} s`;

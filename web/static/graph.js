@@ -4,6 +4,7 @@ import { attribute, h, s, say } from "./dom.js";
 import { fitted } from "./fitted.js";
 import { count } from "./format.js";
 import { iconPath } from "./icons.js";
+import { onPinch } from "./pinch.js";
 
 const MARGIN = 16;
 const MAX_SCALE = 2;
@@ -30,6 +31,7 @@ export class Graph {
       onkeydown: (event) => this.onKey(event), onpointerdown: (event) => this.onDrag(event),
     }, arrows(), this.canvas);
     this.svg.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
+    this.fingers = onPinch(this.svg, (before, after) => this.pinch(before, after));
     const button = (text, label, action) => h("button", { type: "button", "aria-label": label, title: label, onclick: action }, text);
     this.element = h("div", { class: "graph" }, this.svg, h("div", { class: "graph-tools", role: "group", "aria-label": "Zoom" },
       button("+", "Zoom in", () => this.zoom(STEP)), button("−", "Zoom out", () => this.zoom(1 / STEP)),
@@ -129,11 +131,26 @@ export class Graph {
     this.zoom(Math.exp(-event.deltaY * 0.0015), { x: event.clientX - left, y: event.clientY - top });
   }
 
+  pinch(before, after) {
+    const { left, top } = this.svg.getBoundingClientRect();
+    this.svg.classList.add("dragged");
+    this.pan(after.x - before.x, after.y - before.y);
+    this.zoom(after.apart / before.apart, { x: after.x - left, y: after.y - top });
+  }
+
   onDrag(event) {
     if (event.button !== 0) return;
     let { clientX: x, clientY: y } = event;
     const move = (to) => {
-      if (Math.abs(to.clientX - event.clientX) + Math.abs(to.clientY - event.clientY) > 4 && !this.svg.classList.contains("dragged")) {
+      if (to.pointerId !== event.pointerId) return;
+      if (this.fingers.size > 1) {
+        ({ clientX: x, clientY: y } = to);
+        return;
+      }
+      const [right, down] = [Math.abs(to.clientX - event.clientX), Math.abs(to.clientY - event.clientY)];
+      // Up and down a finger scrolls the page.
+      const scrolls = event.pointerType === "touch" && down >= right;
+      if (right + down > 4 && !scrolls && !this.svg.classList.contains("dragged")) {
         this.svg.classList.add("dragged");
         this.svg.setPointerCapture(event.pointerId);
       }

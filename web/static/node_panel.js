@@ -67,6 +67,6 @@ export class NodePanel {
   took(result, state) {
     const began = format.seconds(result.started_at);
     if (began === null) return "–";
-    return format.duration((format.seconds(result.finished_at) ?? (state.atRest ? state.lastSign : Date.now() / 1000)) - began);
+    return format.duration((format.seconds(result.finished_at) ?? (state.atRest ? state.lastSign : format.now())) - began);
   }
 }

@@ -1,5 +1,7 @@
 // One execution as the page knows it: what the server told, put together. Invents nothing.
 
+import { now } from "./format.js";
+
 const STEPS_KEPT = 4000;
 
 export class ExecutionState {
@@ -61,7 +63,7 @@ export class ExecutionState {
         return [];
       case "text": {
         const known = this.bySeq.get(data.seq);
-        if (known === undefined) this.takeStep({ at: new Date().toISOString(), ...data });
+        if (known === undefined) this.takeStep({ at: new Date(1000 * now()).toISOString(), ...data });
         else known.text += data.text;
         return [];
       }

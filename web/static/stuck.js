@@ -21,7 +21,7 @@ export async function explain(id, signal) {
   const details = await Promise.all(waiting.slice(0, LOOKED_AT).map((node) => get(`/executions/${path}/nodes/${node}`, { signal })));
   const waits = new Map(details.map((detail) => [detail.node_id, detail.waiting]));
   const actor = actors.find((each) => each.execution_id === status.execution_id);
-  return findings(status, [...conclude(status, actor, counts, waits, Date.now() / 1000)]);
+  return findings(status, [...conclude(status, actor, counts, waits, format.now())]);
 }
 
 function findings(status, conclusions) {

@@ -25,7 +25,7 @@ export class Timeline {
       h("tbody", {}, lines)), this.axis);
   }
 
-  update(state, now = Date.now() / 1000) {
+  update(state, now = format.now()) {
     const { status } = state;
     const from = format.seconds(status.started_at ?? status.created_at);
     const end = state.atRest ? state.lastSign : now;
