@@ -207,6 +207,9 @@ class ExecutionService(ServiceStatus):
         """Forget an execution that is at rest, with its outputs and checkpoint."""
         await self._check_caller(execution_id, caller)
         entry = self._directory.find(execution_id)
+        if entry is not None and entry.status.at_rest and not entry.saved:
+            # It has just come to rest, and is about to be stored.
+            await self._rest_soon(execution_id)
         owner = entry.user_id if entry is not None else caller.user_id
         if not await self._ask_supervisor(DeleteStored(execution_id), STORE_TIMEOUT):
             raise ExecutionNotFound(execution_id)

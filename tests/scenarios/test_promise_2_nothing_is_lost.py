@@ -46,6 +46,24 @@ async def test_resume_is_accepted_and_begun_once_its_claim_is_stored(opened: Ope
     assert (await worker.rest(execution_id))["status"] == "completed"
 
 
+async def test_delete_of_what_has_just_ended_waits_until_it_is_stored(opened: Open, model: FakeModel) -> None:
+    store = HeldStore()
+    worker = await opened(store=store, providers=model.providers)
+    may_end = asyncio.Event()
+    model.reply = lambda asked: Reply(waits_for=may_end)
+    execution_id = await worker.start(workflow(llm("a", "go", model="fake/writer")))
+    store.hold.close()
+    may_end.set()
+    await worker.until_status(execution_id, "completed")
+    deleting = asyncio.create_task(worker.call("DELETE", f"/executions/{execution_id}"))
+    await asyncio.to_thread(store.hold.reached.wait)
+    assert (await worker.call("GET", "/healthz")).status == 200
+    assert not deleting.done()
+    store.hold.open()
+    assert (await deleting).status == 204
+    assert (await worker.call("GET", f"/status/{execution_id}")).status == 404
+
+
 @pytest.mark.parametrize("goes_on", [True, False])
 async def test_resume_whose_claim_was_stored_and_that_was_never_begun_is_not_lost(
     opened: Open, closed: Close, model: FakeModel, goes_on: bool
