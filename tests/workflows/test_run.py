@@ -28,8 +28,10 @@ from offbook.workflows.messages import (
     Recovered,
     ResumeRequested,
     SignalReceived,
+    TakenUp,
     TimerFired,
 )
+from offbook.workflows.savings import would_keep
 from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import NO_USAGE, NodeError, Usage
 from tests.workflows.driver import Drive, workflow
@@ -420,3 +422,26 @@ def test_five_hundred_nodes_in_a_line_can_all_be_skipped() -> None:
     ]
     drive = Drive(workflow(*nodes))
     assert drive.apply(EdgesDecided("n0", 1, (), False, drive.now)) == [SaveOutcome()]
+
+
+def test_time_between_a_failure_and_its_resume_is_not_time_that_a_node_took() -> None:
+    drive = Drive(workflow({"id": "a"}, {"id": "b", "needs": ["a"]}))
+    drive.fail("a")
+    drive.pass_time(86_400)
+    drive.apply(ResumeRequested(2, drive.now))
+    drive.apply(Recovered(2, drive.now))
+    began = drive.now
+    drive.finish("a")
+    drive.fail("b")
+    receipt = would_keep(drive.run)
+    assert (receipt.kept_nodes, receipt.saved_seconds) == (1, drive.run.works[0].finished_at - began)  # type: ignore[operator]
+    assert receipt.saved_seconds < 100
+
+
+def test_time_while_a_worker_was_away_is_not_time_that_a_node_took() -> None:
+    drive = Drive(workflow({"id": "a"}))
+    drive.pass_time(86_400)
+    drive.apply(TakenUp(2, drive.now))
+    drive.apply(Recovered(2, drive.now))
+    drive.finish("a")
+    assert would_keep(drive.run).saved_seconds < 100

@@ -45,9 +45,8 @@ def repeat_attempt(run: RunState, node: PlanNode, item: int | None, work: Work, 
     began = work.started_at is not None
     if began:
         run.open_receipt().repeated_calls += 1
-    else:
-        # It was stopped while it waited for its turn: nothing was done in it.
-        work.started_at = run.now
+    # What it took before is lost, or nothing was done; while nobody had it, it took no time.
+    work.started_at = run.now
     work.in_flight = True
     run.in_flight += 1
     work.live_usage = NO_USAGE

@@ -61,6 +61,9 @@ def _reset_unfinished(run: RunState, *, guided: bool | None) -> None:
                 each.retry_at = None
                 each.park = None
                 each.finished_at = None
+                if each.items is None:
+                    # Between its failure and this it took no time.
+                    each.started_at = None
                 each.fraction = 0.0
                 run.touch(node.index, each)
     if not targets:
