@@ -170,7 +170,10 @@ class Forks:
                 raise CommandRefused(execution_id, "fork it", entry.status, advice)
             if not entry.saved:
                 await self._rest_soon(execution_id)
-        return await self._stored_run(execution_id)
+        run = await self._stored_run(execution_id)
+        if not run.status.at_rest:
+            raise CommandRefused(execution_id, "fork it", run.status, "another worker has it: ask that one")
+        return run
 
     async def _run(self, execution_id: str, caller: Caller) -> RunState:
         """Return an execution to be read before the next await: in memory its own state, else a copy."""

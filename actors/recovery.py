@@ -15,7 +15,7 @@ from offbook.workflows.messages import CutOff
 from offbook.workflows.records import ExecutionReader, JournalRecord, JournalStore, StoredExecution
 from offbook.workflows.recovery import claimed_epoch, rebuild
 from offbook.workflows.run import Run
-from offbook.workflows.states import Durability
+from offbook.workflows.states import Durability, ExecutionStatus
 
 
 class WorkerRecovery:
@@ -44,16 +44,26 @@ class WorkerRecovery:
         self._pool.submit(lambda: reply(self._load(execution_ids)))
 
     def read(self, execution_id: str) -> tuple[StoredExecution, Run] | None:
-        """Return an execution for somebody to look at; one that was cut off is `interrupted`. For any thread."""
+        """Return an execution for somebody to look at, for any thread.
+
+        One that was cut off is `interrupted`. One that another worker has runs, for all that is known here.
+        """
         stored = self._reader.load(execution_id)
         if stored is None:
             return None
         run, _ = rebuild(
             stored, self._catalogue.restore(stored.document, stored.fingerprint), self._records([execution_id])
         )
-        if not run.status.at_rest:
+        if self.elsewhere(stored):
+            run.status = ExecutionStatus.RUNNING
+        elif not run.status.at_rest:
             run.apply(CutOff(run.now))
         return stored, run
+
+    def elsewhere(self, stored: StoredExecution) -> str:
+        """Return the worker that has an execution which is live; empty if that is this one."""
+        live = not ExecutionStatus(stored.status).at_rest
+        return stored.worker_id if live and stored.worker_id != self._worker_id else ""
 
     def _find(self) -> UnfinishedFound:
         try:
@@ -103,7 +113,14 @@ class WorkerRecovery:
         size = sum(len(record.data) for record in records if saved_seq < record.seq <= run.journal_seq)
         gauge = JournalGauge(run.journal_seq, saved_seq, size) if self._journal is not None else None
         return ExecutionLoaded(
-            execution_id, run, records=last, claimed=claimed, unsaved=unsaved, lost=lost, gauge=gauge
+            execution_id,
+            run,
+            records=last,
+            claimed=claimed,
+            unsaved=unsaved,
+            lost=lost,
+            gauge=gauge,
+            elsewhere=self.elsewhere(stored),
         )
 
     def _records(self, execution_ids: list[str]) -> list[JournalRecord]:

@@ -36,6 +36,7 @@ from offbook.workflows.bookings import reservation
 from offbook.workflows.caller import Caller
 from offbook.workflows.document import Workflow
 from offbook.workflows.errors import (
+    CommandRefused,
     ExecutionNotFound,
     ExecutionUserMissing,
     Forbidden,
@@ -48,7 +49,7 @@ from offbook.workflows.ledger import LedgerReader
 from offbook.workflows.plan import Plan
 from offbook.workflows.records import ExecutionReader, InsertExecution
 from offbook.workflows.run import Run
-from offbook.workflows.states import Durability
+from offbook.workflows.states import Durability, ExecutionStatus
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 
 IDS_AT_ONCE = 256
@@ -211,6 +212,15 @@ class ExecutionService(ServiceStatus):
             # It has just come to rest, and is about to be stored.
             await self._rest_soon(execution_id)
         owner = entry.user_id if entry is not None else caller.user_id
+        if entry is None:
+            row = await self._read(self._reader.load_row, execution_id)
+            if (
+                row is not None
+                and not ExecutionStatus(row.status).at_rest
+                and row.worker_id != self._around.worker_id
+            ):
+                advice = f"worker {row.worker_id} has it: cancel it there first"
+                raise CommandRefused(execution_id, "delete", row.status, advice)
         if not await self._ask_supervisor(DeleteStored(execution_id), STORE_TIMEOUT):
             raise ExecutionNotFound(execution_id)
         self.feed.deleted(execution_id, owner)

@@ -60,6 +60,8 @@ class ExecutionLoaded:
     """What of its work was not recorded: see `Recovered`."""
     gauge: JournalGauge | None = None
     """How far the journal is with it; None without a journal."""
+    elsewhere: str = ""
+    """The worker that has it, live for all that is known here; empty if that is this one, or if it is at rest."""
 
 
 @dataclass(frozen=True, slots=True)

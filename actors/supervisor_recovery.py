@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from loguru import logger
 
 from offbook.actors.directory import Entry
-from offbook.actors.execution_messages import BeginExecution, CutOffExecution, TakeUpExecution
+from offbook.actors.execution_messages import (
+    BeginExecution,
+    CancelExecution,
+    Command,
+    CutOffExecution,
+    PauseExecution,
+    ResumeExecution,
+    SetBudget,
+    SignalExecution,
+    TakeUpExecution,
+)
 from offbook.actors.storage_messages import ForgetRecords
 from offbook.actors.supervisor_crashes import SupervisorCrashes
 from offbook.actors.supervisor_messages import (
@@ -15,7 +27,7 @@ from offbook.actors.supervisor_messages import (
     SupervisorMessage,
     UnfinishedFound,
 )
-from offbook.workflows.errors import ExecutionNotFound
+from offbook.workflows.errors import CommandRefused, ExecutionNotFound, NotResumable, OffbookError
 from offbook.workflows.run import Run
 from offbook.workflows.states import ExecutionStatus
 
@@ -39,8 +51,15 @@ class SupervisorRecovery(SupervisorCrashes):
                 each[1].set_exception((type(error), error, None))
         if run is None or not theirs:
             return
+        entry = self._directory.find(message.execution_id)
+        if entry is None and message.elsewhere:
+            # Whoever has it may run it at this moment: one writer, and nothing is paid for twice.
+            for forwarded, future in theirs:
+                refusal = _not_here(forwarded.command, message.elsewhere)
+                future.set_exception((type(refusal), refusal, None))
+            return
         self._held[message.execution_id] = theirs
-        entry = self._directory.find(message.execution_id) or self._take_in(message, run)
+        entry = entry or self._take_in(message, run)
         if entry.ref is not None:
             self._release(entry, entry.ref)
 
@@ -60,8 +79,7 @@ class SupervisorRecovery(SupervisorCrashes):
             assert entry.ref is not None
             entry.ref.tell(TakeUpExecution(run.epoch + 1))
             return entry
-        if loaded.records and self._around.journal is not None:
-            self._around.journal.tell(ForgetRecords(run.execution_id, loaded.records))
+        self._forget_records(loaded)
         entry = self._spawn(run, inserted=True, saved=True, gauge=loaded.gauge)
         entry.accepted = entry.saved = True
         entry.rested_at = self._around.clock()
@@ -116,18 +134,43 @@ class SupervisorRecovery(SupervisorCrashes):
         self._recover_next()
 
     def _recover(self, loaded: ExecutionLoaded) -> None:
-        if loaded.run is not None:
+        if loaded.elsewhere:
+            # Another worker took it over from rest while this one was away.
+            self._forget_records(loaded)
+        elif loaded.run is not None:
             self._take_in(loaded, loaded.run)
         elif loaded.error is not None:
             logger.error("execution cannot be recovered", execution_id=loaded.execution_id, why=str(loaded.error))
             self._around.dead_letters.add(
                 self._around.clock(), "unrecoverable", loaded.execution_id, str(loaded.error)
             )
-        elif loaded.records and self._around.journal is not None:
+        else:
             # It was deleted, and its records were left.
+            self._forget_records(loaded)
+
+    def _forget_records(self, loaded: ExecutionLoaded) -> None:
+        if loaded.records and self._around.journal is not None:
             self._around.journal.tell(ForgetRecords(loaded.execution_id, loaded.records))
 
     def _recover_later(self, error: Exception, again: SupervisorMessage) -> None:
         delay = self._queue.delay()
         logger.warning("recovery waits", retry_in=delay, why=str(error))
         self._later(delay, again)
+
+
+def _not_here(command: Command, worker_id: str) -> OffbookError:
+    advice = f"worker {worker_id} has it: ask that one"
+    match command:
+        case ResumeExecution():
+            return NotResumable(command.execution_id, ExecutionStatus.RUNNING, advice)
+        case CancelExecution():
+            name = "cancel"
+        case PauseExecution():
+            name = "pause"
+        case SignalExecution():
+            name = f"signal {command.name!r}"
+        case SetBudget():
+            name = "change its budget"
+        case _:
+            assert_never(command)
+    return CommandRefused(command.execution_id, name, ExecutionStatus.RUNNING, advice)

@@ -149,7 +149,7 @@ class Engine:
             folder = DataFolder(settings.data_dir)
             folder.open()
             stack.callback(folder.close)
-            worker_id = folder.worker_id
+            worker_id = settings.worker_id or folder.worker_id
             store = await loop.run_in_executor(None, SqlStore.open, settings.database_url)
             stack.callback(store.close)
             if journal_store is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -32,6 +33,8 @@ class EngineSettings:
     """Folder that this process owns: database, journal, worker id."""
     database: str | None = None
     """URL of the database; None: SQLite in the data folder."""
+    worker_id: str | None = None
+    """Which worker this is, for one whose data folder does not survive it; None: what the data folder says."""
     journal_url: str | None = None
     """URL of the journal, for workers whose disk does not survive them; None: SQLite in the data folder."""
     journal_budget: int = 4 * 1024**3
@@ -94,6 +97,8 @@ def _parse(name: str, variable: str, text: str) -> Any:
                 return float(text)
             case "providers":
                 return json.loads(text)
+            case "worker_id" if not re.fullmatch(r"[\w.:-]{1,64}", text, re.ASCII):
+                raise SettingRefused(variable, text, "at most 64 letters, digits, `_`, `.`, `:` and `-`")
             case "imports":
                 return tuple(part.strip() for part in text.split(",") if part.strip())
             case _:

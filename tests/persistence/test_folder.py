@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from offbook.persistence.folder import DataFolder, DataFolderTaken, DataFolderUnusable
+from offbook.settings import EngineSettings, SettingRefused
 
 OWNER = """
 import sys
@@ -136,3 +137,14 @@ def test_folder_on_a_disk_that_is_full_can_be_owned(tmp_path: Path) -> None:
     )
     out, _ = process.communicate("")
     assert (process.returncode, out.strip()) == (0, worker_id)
+
+
+@pytest.mark.parametrize("worker_id", ["writer-1", "pod.eu:7", "a" * 64])
+def test_worker_may_be_named_by_a_setting(worker_id: str) -> None:
+    assert EngineSettings.from_environment({"OFFBOOK_WORKER_ID": worker_id}).worker_id == worker_id
+
+
+@pytest.mark.parametrize("worker_id", ["two words", "a" * 65, "ü"])
+def test_worker_is_not_named_by_what_would_not_fit_its_column(worker_id: str) -> None:
+    with pytest.raises(SettingRefused, match="at most 64 letters"):
+        EngineSettings.from_environment({"OFFBOOK_WORKER_ID": worker_id})

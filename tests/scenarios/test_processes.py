@@ -59,12 +59,12 @@ async def serve(tmp_path: Path, model: FakeModel) -> AsyncIterator[Serve]:
     """Start servers over one data folder, one after the other; what still runs at the end is killed."""
     started: list[Server] = []
 
-    async def start(*options: str) -> Server:
+    async def start(*options: str, folder: str = "data", **variables: str) -> Server:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "offbook.cli", "serve", "--port", "0", "--data-dir", "data"),
+            *(sys.executable, "-m", "offbook.cli", "serve", "--port", "0", "--data-dir", folder),
             *("--drain-grace", "0.1", *options),
             cwd=tmp_path,
-            env=environment(OFFBOOK_PROVIDERS=json.dumps(model.providers)),
+            env=environment(OFFBOOK_PROVIDERS=json.dumps(model.providers), **variables),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
         )
@@ -125,6 +125,20 @@ async def test_next_process_goes_on_where_one_was_killed_and_repeats_only_what_w
     assert model.counts == BILLED_ONCE_BUT_WHAT_WAS_IN_FLIGHT
     assert (payload["epoch"], payload["receipt"]["repeated_calls"]) == (2, 1)
     assert payload["user_id"] == "ada"
+
+
+async def test_worker_whose_disk_is_lost_with_it_goes_on_from_a_journal_elsewhere(
+    serve: Serve, model: FakeModel, tmp_path: Path
+) -> None:
+    elsewhere = ("--database", f"sqlite:///{tmp_path / 'offbook.db'}")
+    variables = {"OFFBOOK_JOURNAL_URL": f"sqlite:///{tmp_path / 'journal.db'}", "OFFBOOK_WORKER_ID": "writer-1"}
+    first = await serve(*elsewhere, **variables)
+    execution_id = await start_book(first, model, "sync")
+    await first.end(signal.SIGKILL)
+    second = await serve(*elsewhere, folder="another", **variables)
+    ended = await second.until_status(execution_id, "completed")
+    assert (ended["epoch"], ended["receipt"]["repeated_calls"]) == (2, 1)
+    assert model.counts == BILLED_ONCE_BUT_WHAT_WAS_IN_FLIGHT
 
 
 async def test_every_process_that_took_it_up_is_counted_in_what_it_cost_the_database(

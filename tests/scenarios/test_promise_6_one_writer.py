@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
+from offbook.persistence.journal import SqlJournal
 from offbook.persistence.memory_store import MemoryStore
-from offbook.workflows.messages import NodeFailed, NodeFinished, TimerFired
-from offbook.workflows.records import ClaimExecution
+from offbook.workflows.message_codec import encode
+from offbook.workflows.messages import NodeFailed, NodeFinished, TakenUp, TimerFired
+from offbook.workflows.records import ClaimExecution, JournalRecord
 from offbook.workflows.values import NO_USAGE, NodeError
-from tests.scenarios.conftest import Open
+from tests.scenarios.conftest import Close, Open
 from tests.scenarios.documents import book, llm, workflow
 from tests.scenarios.fake_model import FINE, Asked, FakeModel, Reply
 from tests.scenarios.worker import Worker
@@ -124,6 +126,36 @@ async def test_two_workers_on_one_database_resume_an_execution_once(
     assert model.counts["chapter 1."] == 2
     await second.command(execution_id, "cancel")
     assert (await second.rest(execution_id))["status"] == "cancelled"
+
+
+async def test_worker_that_is_asked_for_what_another_runs_says_who_has_it_and_touches_nothing(
+    opened: Open, closed: Close, model: FakeModel, tmp_path: Path
+) -> None:
+    database = f"sqlite:///{tmp_path / 'shared.db'}"
+    first = await opened(folder="first", database=database, providers=model.providers)
+    second = await opened(folder="second", database=database, providers=model.providers)
+    execution_id = await fail(first, model)
+    await second.resume(execution_id)
+    await model.until(lambda: model.under_way == 1)
+    await closed(first)
+    # What a process that was killed would have left: it is of no use now.
+    journal = SqlJournal.in_folder(tmp_path / "first", (tmp_path / "first" / "worker_id").read_text())
+    journal.commit([JournalRecord(execution_id, 99, encode(TakenUp(2, 0.0)))], {})
+    journal.close()
+    first = await opened(folder="first", database=database, providers=model.providers)
+    shown = await first.status(execution_id)
+    assert (shown["status"], shown["source"]) == ("running", "database")
+    owner = (tmp_path / "second" / "worker_id").read_text()
+    for command in ("cancel", "pause", "resume", "signals/x"):
+        refused = await first.command(execution_id, command)
+        assert refused.status == 409
+        assert f"worker {owner} has it" in refused.body["detail"]
+    assert (await first.command(execution_id, "fork")).status == 409
+    assert (await first.call("DELETE", f"/executions/{execution_id}")).status == 409
+    assert (model.under_way, model.counts["chapter 1."]) == (1, 2)
+    await second.command(execution_id, "cancel")
+    assert (await second.rest(execution_id))["status"] == "cancelled"
+    assert (await first.status(execution_id))["status"] == "cancelled"
 
 
 async def test_state_of_an_older_epoch_is_not_stored_and_is_counted_and_logged(
