@@ -8,6 +8,7 @@ from tests.page.conftest import Open
 from tests.page.documents import novel, slow
 from tests.page.looking import button, expect, tab
 from tests.page.server import Server
+from tests.scenarios.documents import llm, workflow
 
 BROKEN = """\
 format: 1
@@ -132,7 +133,9 @@ async def test_actors_are_shown_live_with_the_reason_why_one_does_not_move(serve
     row = page.locator(".tree tr", has_text=f"stuck/{execution_id[:8]}")
     await expect(row).to_contain_text("running")
     await row.get_by_role("button", name="Why?").click()
-    await expect(page.locator(".findings")).to_contain_text("text runs, attempt 1. It is alive")
+    await expect(page.locator(".findings")).to_contain_text(
+        "text runs, attempt 1. It is alive: it said something while it was looked at."
+    )
     # What is about to be used is not made anew with each look.
     await row.get_by_role("button", name="Why?").focus()
     await row.evaluate("(row) => { row.kept = true }")
@@ -153,3 +156,13 @@ async def test_only_so_many_actors_are_asked_for(server: Server, open_page: Open
     await page.get_by_label("Only executions with").fill("no such workflow")
     await expect(page.get_by_text("No execution fits.")).to_be_visible()
     await expect(page.locator(".tree")).to_contain_text("Supervisor")
+
+
+async def test_node_that_says_nothing_is_not_called_alive(server: Server, open_page: Open) -> None:
+    mute = workflow(llm("mute", "x", script={"words": 3, "delay": 60}), name="mute")
+    execution_id = server.begin(mute)
+    page = await open_page(f"#/actors/{execution_id}")
+    await expect(page.locator(".findings")).to_contain_text(
+        "mute runs, attempt 1. It says nothing now; its last sign of"
+    )
+    server.call("POST", f"/executions/{execution_id}/cancel")
