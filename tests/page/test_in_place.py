@@ -84,8 +84,11 @@ async def test_items_that_finish_leave_focus_and_place_alone(server: Server, ope
     # What is looked at stays where it is, though there is more above it.
     assert await table.evaluate("(table) => table.scrollTop") >= 100
     # The output of an item that is done does not change when others are.
+    choices = page.locator("select[aria-label=Item] option")
+    assert await choices.count() == 0
     await shown.click()
     await expect(page.locator("article.reading p").first).to_be_visible()
+    assert await choices.count() == 300
     asked: list[str] = []
     page.on("request", lambda request: asked.append(_path(request)))
     done = await node(page, "items").get_attribute("aria-label")

@@ -84,8 +84,6 @@ export class Outputs {
     if (many) {
       const whole = "output" in result || "output_ref" in result;
       this.item = item ?? (whole ? null : 0);
-      this.offerItems(many.total, whole);
-      this.items.value = this.item ?? "";
     }
     this.node = node;
     this.nodes.value = node;
@@ -94,17 +92,24 @@ export class Outputs {
   }
 
   /** Offer the items of a fan-out; a list that somebody may have opened is not made anew for nothing. */
-  offerItems(total, whole) {
+  offerItems() {
+    const result = this.state.status.node_results[this.node];
+    if (!result.items) return;
+    const { total } = result.items;
+    const whole = "output" in result || "output_ref" in result;
     const choices = `${total}/${whole}`;
-    if (choices === this.choices) return;
-    this.choices = choices;
-    const first = whole ? [h("option", { value: "" }, "All items")] : [];
-    set(this.items, first, Array.from({ length: total }, (_, place) => h("option", { value: place }, `Item ${place + 1}`)));
+    if (choices !== this.choices) {
+      this.choices = choices;
+      const first = whole ? [h("option", { value: "" }, "All items")] : [];
+      set(this.items, first, Array.from({ length: total }, (_, place) => h("option", { value: place }, `Item ${place + 1}`)));
+    }
+    this.items.value = this.item ?? "";
   }
 
   /** Load what is chosen if it is looked at and is not there already. */
   look() {
     if (this.element.offsetParent === null || this.node === null) return;
+    this.offerItems();
     if (this.loaded !== this.wanted) this.load();
   }
 
