@@ -214,6 +214,8 @@ class ExecutionService(ServiceStatus):
         owner = entry.user_id if entry is not None else caller.user_id
         if entry is None:
             row = await self._read(self._reader.load_row, execution_id)
+            # Whose open lists are to hear of it.
+            owner = row.user_id if row is not None else owner
             if (
                 row is not None
                 and not ExecutionStatus(row.status).at_rest

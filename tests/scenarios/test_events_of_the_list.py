@@ -14,6 +14,7 @@ import pytest
 from offbook.actors import feed
 from offbook.workflows.server_events import EventParser, ServerEvent
 from offbook.workflows.values import JsonObject
+from tests.scenarios.conftest import Open
 from tests.scenarios.documents import approval, template, workflow
 from tests.scenarios.worker import PATIENCE, Worker
 
@@ -101,6 +102,20 @@ async def test_list_may_be_of_some_executions_alone(worker: Worker) -> None:
         assert some.rows.keys() == {wanted}
     answer = await worker.call("GET", "/events?status=running")
     assert answer.status == 422
+
+
+async def test_owner_hears_that_an_operator_deletes_what_has_left_memory(opened: Open) -> None:
+    worker = await opened(retain_seconds=0.0)
+    of_ada = await worker.start(workflow(template("book", "done")))
+    await worker.evicted(of_ada)
+    async with listing(worker, X_Offbook_User="ada") as adas, listing(worker, X_Offbook_User="bob") as bobs:
+        assert (await worker.call("DELETE", f"/executions/{of_ada}")).status == 204
+        await adas.until(lambda heard: heard.deleted == [of_ada])
+        of_bob = await worker.start(WAITS, user={"id": "bob"})
+        await bobs.until(lambda heard: heard.status(of_bob) == "waiting")
+        assert bobs.deleted == []
+        await worker.command(of_bob, "cancel")
+        await worker.rest(of_bob)
 
 
 async def test_changes_of_one_execution_are_gathered(worker: Worker) -> None:
