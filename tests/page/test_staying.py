@@ -146,3 +146,18 @@ async def test_address_that_nobody_can_read_shows_something(server: Server, open
 async def focused(page: Page) -> str:
     """The id of the element that has the focus, else its tag."""
     return str(await page.evaluate("document.activeElement.id || document.activeElement.tagName"))
+
+
+async def test_view_that_waits_for_its_answer_says_so(server: Server, open_page: Open) -> None:
+    page = await open_page("#/executions")
+    await expect(page.get_by_role("heading", name="Executions")).to_be_visible()
+
+    async def answer_late(route: Route) -> None:
+        await expect(page.get_by_text("Loading …")).to_be_visible()
+        await expect(page.get_by_text("Loading …")).to_have_css("opacity", "1")
+        await route.continue_()
+
+    await page.route("**/workflows", answer_late)
+    await page.goto(f"{server.url}/#/workflows")
+    await page.locator("#document").wait_for()
+    await expect(page.get_by_text("Loading …")).to_have_count(0)

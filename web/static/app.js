@@ -45,7 +45,8 @@ async function show({ moved = false } = {}) {
   const { signal } = current;
   const { view, rest, query } = route();
   document.title = `${view.title} · Offbook`;
-  set(main);
+  // Only seen if it takes a while.
+  set(main, h("p", { class: "empty loading", role: "status" }, "Loading …"));
   try {
     if (!session.known) await persist(() => learnSession(signal), signal);
     drawNavigation(view.name);

@@ -30,7 +30,6 @@ class ExecutionPage {
     this.root = root;
     this.signal = signal;
     this.fingerprint = null;
-    set(root, h("p", { class: "empty", role: "status" }, "Loading …"));
   }
 
   follow() {
