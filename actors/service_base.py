@@ -86,7 +86,7 @@ class ServiceBase:
         try:
             await self._read(self._reader.ping)
         except StorageUnavailable as away:
-            return False, {"status": "unready", "database": str(away), **self._state(), "counts": self._figures()}
+            return False, {"status": "unready", "database": away.detail, **self._state(), "counts": self._figures()}
         ready = not self._draining
         return ready, {
             "status": "ready" if ready else "draining",
