@@ -75,10 +75,10 @@ def reviewed() -> JsonObject:
     )
 
 
-def slow(*, name: str = "slow", rate: float = 15) -> JsonObject:
-    """One text that does not come to its end by itself while a test lasts."""
+def slow(*, name: str = "slow", rate: float = 15, words: int = 20_000) -> JsonObject:
+    """One text that does not come to its end by itself while a test lasts, unless it has few words."""
     return workflow(
-        llm("text", "A text", label="Text", script={"words": 20_000, "tokens_per_second": rate}),
+        llm("text", "A text", label="Text", script={"words": words, "tokens_per_second": rate}),
         output("told", "{{ nodes.text.output }}", needs=["text"]),
         name=name,
     )
