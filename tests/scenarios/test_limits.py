@@ -226,7 +226,11 @@ async def test_engine_with_wrong_limits_does_not_start(opened: Open, tmp_path: P
 
 
 async def _until_waiting(worker: Worker, name: str, count: int) -> None:
-    """Nobody is told of figures, so this asks."""
+    """Nobody is told of figures, so this asks; not without a pause, which would hold up what it waits for."""
+
+    async def waits() -> bool:
+        return any(each["name"] == name and each["waiting"] == count for each in await limits_of(worker))
+
     async with asyncio.timeout(PATIENCE):
-        while not any(each["name"] == name and each["waiting"] == count for each in await limits_of(worker)):
-            pass
+        while not await waits():  # noqa: ASYNC110 - nobody is told of figures
+            await asyncio.sleep(0.02)
