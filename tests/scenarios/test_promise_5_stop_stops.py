@@ -14,7 +14,7 @@ from offbook.workflows.values import JsonObject
 from tests.scenarios.conftest import Close, Open
 from tests.scenarios.documents import approval, book, foreach, llm, python, template, wait, workflow
 from tests.scenarios.fake_model import FakeModel, Reply
-from tests.scenarios.worker import PATIENCE, Worker
+from tests.scenarios.worker import PATIENCE, Worker, of_the_run
 
 HALF = Reply(words=("half ", "of ", "a ", "sentence"), hangs=True)
 
@@ -104,7 +104,7 @@ async def test_plain_function_is_abandoned_counted_and_its_late_result_refused(
     assert cancelled["node_results"]["a"]["partial_output"] == "in vain"
     released.set()
     await worker.until_figures(abandoned=0)
-    assert await worker.status(execution_id) == cancelled
+    assert of_the_run(await worker.status(execution_id)) == of_the_run(cancelled)
 
 
 async def test_coroutine_that_does_not_let_itself_be_cancelled_is_abandoned(
@@ -117,7 +117,7 @@ async def test_coroutine_that_does_not_let_itself_be_cancelled_is_abandoned(
     assert (cancelled["status"], (await worker.figures())["abandoned"]) == ("cancelled", 1)
     released.set()
     await worker.until_figures(abandoned=0)
-    assert await worker.status(execution_id) == cancelled
+    assert of_the_run(await worker.status(execution_id)) == of_the_run(cancelled)
 
 
 async def test_coroutine_that_takes_its_cancel_for_an_end_has_given_partial_text_and_is_asked_again(
@@ -216,7 +216,7 @@ async def test_cancel_again_is_the_same_and_after_the_end_it_is_refused(opened: 
     cancelled = await worker.rest(execution_id)
     assert cancelled["db_ops"]["writes"] == 2
     assert (await worker.command(execution_id, "cancel")).status == 202
-    assert await worker.status(execution_id) == cancelled
+    assert of_the_run(await worker.status(execution_id)) == of_the_run(cancelled)
     done = await worker.start(workflow(template("a", "x")))
     await worker.rest(done)
     refused = await worker.command(done, "cancel")

@@ -18,7 +18,7 @@ from offbook.workflows.values import NO_USAGE, NodeError
 from tests.scenarios.conftest import Close, Open
 from tests.scenarios.documents import book, llm, workflow
 from tests.scenarios.fake_model import FINE, Asked, FakeModel, Reply
-from tests.scenarios.worker import Worker
+from tests.scenarios.worker import Worker, of_the_run
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ async def test_messages_of_an_older_epoch_change_nothing_and_are_counted(opened:
         actor.tell(NodeFinished("chapters", 1, attempt, 1, "a forgery", NO_USAGE, now))
         actor.tell(NodeFailed("chapters", 1, attempt, 1, NodeError("crash", "a forgery"), now))
     actor.tell(TimerFired(1, now))
-    assert await worker.status(execution_id) == before
+    assert of_the_run(await worker.status(execution_id)) == of_the_run(before)
     assert (await worker.figures())["dead_letters"] == refused + 5
     await worker.command(execution_id, "cancel")
     await worker.rest(execution_id)
@@ -108,7 +108,7 @@ async def test_message_of_an_attempt_that_is_not_in_flight_changes_nothing(opene
     execution_id = await worker.start(workflow(llm("a", "go", model="fake/writer")))
     before = await worker.rest(execution_id)
     worker.actor(execution_id).tell(NodeFinished("a", None, 1, 1, "twice", NO_USAGE, 2e9))
-    assert await worker.status(execution_id) == before
+    assert of_the_run(await worker.status(execution_id)) == of_the_run(before)
     assert (await worker.call("GET", f"/executions/{execution_id}/nodes/a/output")).body == "a fine text"
 
 

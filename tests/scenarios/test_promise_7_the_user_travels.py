@@ -12,7 +12,7 @@ from offbook.nodes.functions import FunctionRegistry
 from tests.scenarios.conftest import Close, Open
 from tests.scenarios.documents import book, llm, python, workflow
 from tests.scenarios.fake_model import FINE, Asked, FakeModel, Reply
-from tests.scenarios.worker import ADA, Worker
+from tests.scenarios.worker import ADA, Worker, of_the_run
 
 KEY = "sk-a-key-that-must-not-be-seen"
 
@@ -108,7 +108,7 @@ async def test_users_see_and_steer_only_what_is_theirs(opened: Open, model: Fake
         ("DELETE", one),
     ]:
         assert (await worker.call(method, path, user="eve")).status == 404, (method, path)
-    assert await worker.status(execution_id) == before
+    assert of_the_run(await worker.status(execution_id)) == of_the_run(before)
     assert (await worker.call("POST", f"{one}/cancel", user="ada")).status == 202
     await worker.rest(execution_id)
 

@@ -19,7 +19,7 @@ from offbook.workflows.values import JsonObject, parse_time
 from tests.scenarios.conftest import Open
 from tests.scenarios.documents import approval, book, llm, python, template, workflow
 from tests.scenarios.fake_model import FINE, FakeModel, Reply
-from tests.scenarios.worker import PATIENCE, Unheard, Worker
+from tests.scenarios.worker import PATIENCE, Unheard, Worker, of_the_run
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ async def test_execution_at_rest_survives_the_crash_of_its_actor(worker: Worker,
     meanwhile = await worker.engine.status(execution_id)
     assert {**meanwhile, "journal": before["journal"]} == before
     await worker.until_restarted(execution_id)
-    assert await worker.status(execution_id) == before
+    assert of_the_run(await worker.status(execution_id)) == of_the_run(before)
     assert (await line_of(worker, execution_id))["restarts"] == 1
 
 

@@ -10,7 +10,7 @@ from offbook.workflows.values import parse_time
 from tests.scenarios.conftest import Close, Open
 from tests.scenarios.documents import approval, foreach, llm, output, template, wait, workflow
 from tests.scenarios.fake_model import FakeModel
-from tests.scenarios.worker import Worker
+from tests.scenarios.worker import Worker, of_the_run
 
 FORM = {
     "type": "object",
@@ -47,7 +47,7 @@ async def test_signal_that_the_form_refuses_changes_nothing(worker: Worker) -> N
     refused = await worker.command(execution_id, "signals/editor", {"approved": "yes", "notes": 1})
     assert (refused.status, refused.body["type"]) == (422, "/problems/validation-failed")
     assert len(refused.body["errors"]) == 2
-    assert await worker.status(execution_id) == before
+    assert of_the_run(await worker.status(execution_id)) == of_the_run(before)
     nobody = await worker.command(execution_id, "signals/publisher", {})
     assert (nobody.status, nobody.body["type"]) == (409, "/problems/command-refused")
     assert (await worker.command(execution_id, "signals/editor", {"approved": False})).status == 202

@@ -39,6 +39,11 @@ class Answer:
     headers: Mapping[str, str]
 
 
+def of_the_run(status: JsonObject) -> JsonObject:
+    """What a status says without how far the journal is: that goes on by itself when nothing happens any more."""
+    return {name: value for name, value in status.items() if name != "journal"}
+
+
 @dataclass(frozen=True, slots=True)
 class Unheard:
     """A message that no actor knows: whoever gets it crashes."""
