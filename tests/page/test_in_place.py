@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 from playwright.async_api import Request
@@ -55,6 +56,21 @@ async def test_items_that_ask_are_answered_one_after_the_other(server: Server, o
     await expect(state(page)).to_have_text("completed")
     told = server.call("GET", f"/executions/{execution_id}/nodes/each/output")
     assert told == [{"note": "answer 1"}, {"note": "answer 2"}]
+
+
+async def test_items_that_come_and_go_are_not_asked_about_one_by_one(server: Server, open_page: Open) -> None:
+    execution_id = server.begin(workflow(foreach("each", approval("x"), count=60, concurrency=60), name="quick"))
+    page = await open_page(f"#/executions/{execution_id}")
+    await expect(page.get_by_role("form", name="Answer each")).to_have_count(1)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    began = time.monotonic()
+    for _ in range(60):
+        server.call("POST", f"/executions/{execution_id}/signals/each", {})
+    await expect(state(page)).to_have_text("completed")
+    # At most one a second.
+    assert len([path for path in asked if "/nodes/each" in path]) <= time.monotonic() - began + 2
+    await expect(page.locator(".approval form")).to_have_count(0)
 
 
 async def test_budget_that_was_raised_says_so_afterwards(server: Server, open_page: Open) -> None:

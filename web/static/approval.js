@@ -6,6 +6,9 @@ import { h } from "./dom.js";
 import * as format from "./format.js";
 import { schemaFields, showErrors } from "./forms.js";
 
+/** Milliseconds between two questions about a node: its items may come and go quickly. */
+const EVERY = 1000;
+
 /** Types of nodes that never wait for an answer. */
 const ASK_NOTHING = new Set(["llm", "refine", "template", "output", "wait"]);
 
@@ -16,6 +19,7 @@ export class Approvals {
     this.look = look;
     this.nodes = picture.nodes.filter((node) => !ASK_NOTHING.has(node.type));
     this.versions = new Map();
+    this.asked = new Map();
     this.forms = new Map();
     this.said = new Said();
     this.said.element.tabIndex = -1;
@@ -26,8 +30,10 @@ export class Approvals {
     for (const node of this.nodes) {
       const version = this.version(node, state);
       if (version === (this.versions.get(node.id) ?? "")) continue;
+      if (version && performance.now() - (this.asked.get(node.id) ?? -EVERY) < EVERY) continue;
+      this.asked.set(node.id, performance.now());
       this.versions.set(node.id, version);
-      this.ask(node, version);
+      this.ask(node, version, state);
     }
   }
 
@@ -39,14 +45,15 @@ export class Approvals {
     if (!result.items) return result.status === "waiting" ? since : "";
     if (result.status !== "running" && result.status !== "waiting") return "";
     const waiting = [...(state.items.get(node.id)?.values() ?? [])].filter((item) => item.status === "waiting");
-    return `${since}/${result.items.completed}/${result.items.failed}/${waiting.map((item) => item.item).join()}`;
+    return `${since}/${waiting.map((item) => item.item).join()}`;
   }
 
-  async ask(node, version) {
+  async ask(node, version, state) {
     let asked = [];
     if (version) {
       try {
         const detail = await persist(() => get(`/executions/${this.id}/nodes/${node.id}`, { signal: this.signal }), this.signal);
+        for (const item of detail.item_results) if (!state.itemsOf(node.id).has(item.item)) state.itemsOf(node.id).set(item.item, item);
         const entries = [detail, ...detail.item_results].filter((entry) => entry.waiting?.kind === "signal");
         // Who answers a signal answers the first that waits for it.
         asked = [...new Map(entries.reverse().map((entry) => [entry.waiting.name, entry])).values()].reverse();

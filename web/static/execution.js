@@ -159,6 +159,7 @@ class ExecutionPage {
     this.facts.update(this.state);
     this.timeline.update(this.state);
     this.node.update(this.state);
+    this.approvals.update(this.state);
   }
 }
 
