@@ -21,7 +21,8 @@ def put_forward(runner: NodeRunner, seconds: float) -> None:
         def ahead() -> float:
             return before() + seconds
 
-        loop.time = runner.monotonic = runner._time_limits.monotonic = ahead  # type: ignore[method-assign]
+        loop.time = runner._loop.time = ahead  # type: ignore[method-assign]
+        runner.monotonic = runner._time_limits.monotonic = ahead
         done.set()
 
     runner.call_threadsafe(put)
