@@ -22,14 +22,15 @@ FOUND_BEFORE = (
     1003113, 1026077, 1052303, 1055938, 1059729, 2038121, 3018645, 3060617, 12820, 500652, 501489,
 )  # fmt: skip
 """Seeds that failed once, each for a fault of its own that has been mended."""
-RARE: dict[str, int] = {
-    "forget an accepted stop": 48,
-    "let async run ahead": 3093,
-    "refuse nothing stale": 694,
-    "show an epoch before it is on disk": 191,
-    "tell an epoch before it is on disk": 120,
+RARE: dict[str, tuple[int, ...]] = {
+    "forget an accepted stop": (48,),
+    "let async run ahead": (2027, 4094, 3093),
+    "refuse nothing stale": (694,),
+    "show an epoch before it is on disk": (191,),
+    "tell an epoch before it is on disk": (120,),
 }
 """Seeds that find what few of them do: played first, so that the others are only where it is not found any more."""
+
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -75,6 +76,5 @@ def test_broken_engine_is_found(name: str) -> None:
 
 
 def _search(name: str) -> None:
-    known = [RARE[name]] if name in RARE else []
-    for seed in (*known, *range(SEARCHED)):
+    for seed in (*RARE.get(name, ()), *range(SEARCHED)):
         simulate(seed)
