@@ -64,12 +64,14 @@ def measure_log(path: Path) -> LogExtent | None:
             return LogExtent(size, size)
         frame_bytes = _FRAME_HEADER_BYTES + page_bytes
         end = _LOG_HEADER_BYTES
-        while end < size:
-            file.seek(end + 8)
-            # What lies behind the last frame with the log's own salts is of an earlier round.
-            if file.read(8) != header[16:24] and end + 16 <= size:
-                break
-            end = min(size, end + frame_bytes)
+        for start in range(_LOG_HEADER_BYTES, size, frame_bytes):
+            file.seek(start + 8)
+            salts = file.read(8)
+            # Frames of an earlier round lie behind those of this one, and have neither of its two salts; one of ours
+            # may be damaged in one of them.
+            is_ours = salts[:4] == header[16:20] or salts[4:] == header[20:24]
+            if is_ours or (start == end and len(salts) < 8):
+                end = min(size, start + frame_bytes)
     return LogExtent(end, frame_bytes)
 
 

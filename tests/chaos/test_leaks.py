@@ -16,6 +16,7 @@ from pykka import ActorRegistry
 
 from offbook.actors.execution_messages import GetStatus
 from offbook.engine import Engine
+from offbook.persistence.sql_store import READ_CONNECTIONS
 from offbook.settings import EngineSettings
 from offbook.workflows.caller import OPERATOR
 from offbook.workflows.values import JsonObject
@@ -131,7 +132,8 @@ async def test_mixed_load_leaves_nothing_behind(
     with capsys.disabled():
         print(f"\n{EXECUTIONS} executions: {per_execution:.0f} bytes each, journal {journal}, handles {handles}")
     assert memory[-1] - memory[0] < MOST_GROWTH
-    assert max(handles) - handles[0] <= 2
+    # The pool of readers opens connections when so many read at once, and keeps them.
+    assert max(handles) - handles[0] <= 3 * READ_CONNECTIONS
     assert journal < MOST_JOURNAL
     assert (figures["live_calls"], figures["queued_calls"], figures["abandoned"]) == (0, 0, 0)
     assert len(ActorRegistry.get_all()) == actors
