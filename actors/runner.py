@@ -25,7 +25,7 @@ from offbook.actors.slices import SliceTask, begin_slices
 from offbook.actors.slots import Slots
 from offbook.actors.time_limits import TimeLimits, disarm, stop_error
 from offbook.actors.turns import Passage
-from offbook.nodes.checks import Checker
+from offbook.nodes.checks import Checker, check_failure
 from offbook.nodes.context import NodeContext, NodeFailure, Park
 from offbook.nodes.prices import PriceTable
 from offbook.nodes.registry import NodeRegistry
@@ -210,8 +210,13 @@ class NodeRunner:
             )
             output = as_json(await node_type.run(context, config))
             if scope.node.checks:
-                call.keep(output)
-                await self._checker.examine(context, output)
+                reasons = self._checker.examine_at_once(scope, output)
+                if reasons is None:
+                    call.keep(output)
+                    reasons = await self._checker.examine(context, output)
+                if reasons:
+                    call.keep(output)
+                    raise check_failure(reasons)
         except NodeFailure as failure:
             self._ends.fail(call, failure.error, failure.partial, failure.reasons)
         except Park as park:

@@ -98,7 +98,9 @@ class PriceTable:
         asked, answered, estimated, cost, unpriced = usage
         if cost or not (asked or answered):
             return usage
-        price = self.find(model) if model is not None else None
+        price = self._known.get(model or "")
+        if price is None and model is not None:
+            price = self.find(model)
         if price is None:
             return Usage(asked, answered, estimated, 0, True)
         return Usage(asked, answered, estimated, price.cost(asked, answered), unpriced)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -23,6 +25,10 @@ LONG_CHARS = 20_000
 """Of an output whose checks are made on a thread: the loop has other nodes to run."""
 
 
+_Ready: TypeAlias = tuple[str, Callable[[Produced, BaseModel], str | None], BaseModel]
+"""Label, what examines, and parameters of a check that needs no more than the output."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     """A check of a node. `params` is None if they are known only when the node runs."""
@@ -31,8 +37,15 @@ class _Prepared:
     kind: CheckKind
     written: JsonValue
     params: BaseModel | None
-    is_ready: bool
-    """Whether it is no function, and its parameters are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _NodeChecks:
+    """The checks of one node."""
+
+    all: tuple[_Prepared, ...]
+    ready: tuple[_Ready, ...] | None
+    """The same, if none is a function and the parameters of each are known."""
 
 
 class Checker:
@@ -40,36 +53,47 @@ class Checker:
 
     def __init__(self, registry: CheckRegistry) -> None:
         self._registry = registry
-        self._kept: dict[tuple[str, str], tuple[_Prepared, ...]] = {}
+        self._kept: dict[tuple[str, str], _NodeChecks] = {}
 
-    async def examine(self, ctx: NodeContext, output: JsonValue) -> None:
-        """Make every check of the node; NodeFailure `check_failed`, with the reason of each that fails.
+    def examine_at_once(self, scope: Scope, output: JsonValue) -> list[str] | None:
+        """Make every check of a node, and return the reason of each that fails; None if that takes `examine`.
+
+        A check that cannot be made (its parameters are wrong) raises that.
+        """
+        checks = self._kept.get((scope.plan.fingerprint, scope.node.id)) or self._keep(scope)
+        ready = checks.ready
+        if ready is None or (len(output) if type(output) is str else _size(output)) > LONG_CHARS:
+            return None
+        produced = Produced(output)
+        reasons: list[str] = []
+        for label, examine, params in ready:
+            reason = examine(produced, params)
+            if reason is not None:
+                reasons.append(f"{label}: {reason}")
+        return reasons
+
+    async def examine(self, ctx: NodeContext, output: JsonValue) -> list[str]:
+        """Make every check, also those that take their time; return the reason of each that fails.
 
         A check that cannot be made (its parameters are wrong, its function raises) raises that.
         """
-        scope = ctx.scope
-        key = (scope.plan.fingerprint, scope.node.id)
-        checks = self._kept.get(key)
-        if checks is None:
-            checks = self._keep(key, scope)
         produced = Produced(output)
-        size = len(output) if isinstance(output, str) else len(orjson.dumps(output))
+        is_long = _size(output) > LONG_CHARS
         reasons: list[str] = []
-        for check in checks:
-            if check.is_ready and size <= LONG_CHARS:
-                reason = check.kind.examine(produced, check.params)
-            else:
-                reason = await _examine_slowly(check, ctx, produced, size)
+        scope = ctx.scope
+        checks = self._kept.get((scope.plan.fingerprint, scope.node.id)) or self._keep(scope)
+        for check in checks.all:
+            reason = await _examine(check, ctx, produced, is_long=is_long)
             if reason is not None:
                 reasons.append(f"{check.label}: {reason}")
-        if reasons:
-            raise NodeFailure.of("check_failed", "; ".join(reasons), retryable=True, reasons=tuple(reasons))
+        return reasons
 
-    def _keep(self, key: tuple[str, str], scope: Scope) -> tuple[_Prepared, ...]:
-        checks = tuple(self._prepared(spec) for spec in scope.node.checks)
+    def _keep(self, scope: Scope) -> _NodeChecks:
+        prepared = tuple(self._prepared(spec) for spec in scope.node.checks)
         if len(self._kept) >= KEPT:
             self._kept.clear()
-        self._kept[key] = checks
+        checks = _NodeChecks(prepared, _ready(prepared))
+        self._kept[scope.plan.fingerprint, scope.node.id] = checks
         return checks
 
     def _prepared(self, spec: CheckSpec) -> _Prepared:
@@ -77,21 +101,37 @@ class Checker:
         if kind is None:
             raise NodeFailure.of("validation", f"the check {spec.kind!r} is not registered here")
         constant = None if has_template(spec.params) else _checked(spec.label, kind, params_of(kind, spec.params))
-        is_ready = constant is not None and not isinstance(kind, FunctionCheck)
-        return _Prepared(spec.label, kind, spec.params, constant, is_ready)
+        return _Prepared(spec.label, kind, spec.params, constant)
 
 
-async def _examine_slowly(check: _Prepared, ctx: NodeContext, produced: Produced, size: int) -> str | None:
-    """Make a check that is a function, has templates in its parameters, or is to read much."""
+def _ready(checks: tuple[_Prepared, ...]) -> tuple[_Ready, ...] | None:
+    ready = []
+    for check in checks:
+        if check.params is None or isinstance(check.kind, FunctionCheck):
+            return None
+        ready.append((check.label, check.kind.examine, check.params))
+    return tuple(ready)
+
+
+async def _examine(check: _Prepared, ctx: NodeContext, produced: Produced, *, is_long: bool) -> str | None:
     kind, params = check.kind, check.params
     if params is None:
         params = _checked(check.label, kind, params_of(kind, render(check.written, ctx.scope)))
     if isinstance(kind, FunctionCheck):
         return await kind.judge(ctx, produced.value, params)  # type: ignore[arg-type]
-    if size > LONG_CHARS:
+    if is_long:
         reason: str | None = await ctx.call_plain(kind.examine, produced, params)
         return reason
     return kind.examine(produced, params)
+
+
+def _size(output: JsonValue) -> int:
+    return len(output) if type(output) is str else len(orjson.dumps(output))
+
+
+def check_failure(reasons: list[str]) -> NodeFailure:
+    """Return what becomes of an attempt whose output did not pass."""
+    return NodeFailure.of("check_failed", "; ".join(reasons), retryable=True, reasons=tuple(reasons))
 
 
 def _checked(label: str, kind: CheckKind, params: JsonValue) -> BaseModel:

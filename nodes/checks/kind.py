@@ -25,7 +25,7 @@ class Produced:
 
     def __init__(self, value: JsonValue) -> None:
         self.value = value
-        self._text: str | None = value if isinstance(value, str) else None
+        self._text: str | None = value if type(value) is str else None
 
     @property
     def text(self) -> str:

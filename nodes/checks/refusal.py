@@ -120,9 +120,9 @@ class Refusal(CheckKind):
 
     def examine(self, produced: Produced, params: CheckParams) -> str | None:
         value = produced.value
-        if isinstance(value, dict):
-            return _error_object(value)
-        return refusal_in(value) if isinstance(value, str) else None
+        if isinstance(value, str):
+            return refusal_in(value)
+        return _error_object(value) if isinstance(value, dict) else None
 
 
 def refusal_in(text: str) -> str | None:

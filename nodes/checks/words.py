@@ -21,7 +21,11 @@ _LETTER = re.compile(r"[^\W_]")
 _SPACES = bytes.maketrans(b"\t\n\r\v\f", b"     ")
 _PUNCTUATION = bytes(each for each in range(128) if not chr(each).isalnum() and not bytes([each]).isspace())
 _EDGES = string.punctuation + "\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb\u3001\u3002\uff0c\uff01\uff1f\u00bf\u00a1"
-_CHARS_PER_WORD = 8
+_KINDS = bytes(
+    ord("a" if each < 128 and chr(each).isalnum() else " " if bytes([each]).isspace() else ".") for each in range(256)
+)
+"""Turns each letter and digit of ASCII into an `a`, white space into a space, all else into a stop."""
+_CHARS_PER_WORD = 7
 """Of the beginning that is looked at first; a longer text is read whole only if that has too few."""
 
 
@@ -43,23 +47,10 @@ def count_words(text: str) -> int:
 def has_words(text: str, least: int) -> bool:
     """Whether a text has so many words; of a long one no more is read than it takes."""
     beginning = text[: _CHARS_PER_WORD * (least + 1)]
-    # The last word of a beginning may be half of one, and is not counted.
-    if len(beginning) < len(text) and _has(beginning, least + 1):
+    # What begins with a letter after a space is a word, whatever else there is.
+    if beginning.isascii() and beginning.encode().translate(_KINDS).count(b" a") >= least:
         return True
-    return _has(text, least)
-
-
-def _has(text: str, least: int) -> bool:
-    return (text.isascii() and surely_words(text) >= least) or count_words(text) >= least
-
-
-def surely_words(text: str) -> int:
-    """Return how many words an ASCII text has at least: no more than there are, and quick.
-
-    A run of k spaces is one gap, and has k // 2 pairs.
-    """
-    line = _words_alone(text)
-    return line.count(b" ") - 2 * line.count(b"  ") - 1
+    return count_words(text) >= least
 
 
 def _words_alone(text: str) -> bytes:

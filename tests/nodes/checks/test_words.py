@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offbook.nodes.checks.words import count_words, has_words, surely_words, words_of
+from offbook.nodes.checks.words import count_words, has_words, words_of
 from tests.nodes.checks.examined import reason
 
 ASCII = st.text(alphabet=st.sampled_from("ab1 -.'*\n\t\r\x0b\x0c\x1c_"), max_size=200)
@@ -38,12 +38,6 @@ def test_words_are_counted_in_every_script(text: str, words: int) -> None:
 @given(ANY | ASCII)
 def test_counting_and_listing_agree(text: str) -> None:
     assert count_words(text) == len(words_of(text))
-
-
-@given(ASCII)
-def test_quick_count_is_never_too_high(text: str) -> None:
-    if text.isascii():
-        assert surely_words(text) <= count_words(text)
 
 
 @given(ANY | ASCII, st.integers(min_value=1, max_value=40))
