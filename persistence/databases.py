@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Dialect, Engine, Insert, create_engine, event, make_url
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -150,6 +150,16 @@ def away_as_unavailable() -> Iterator[None]:
         if _is_about_values(error):
             raise
         raise StorageUnavailable(_reason(error)) from error
+
+
+def as_drivers_sql(insert: Insert, dialect: Dialect) -> str:
+    """Compile an insert for rows that are tuples of all columns, in order, for `exec_driver_sql`.
+
+    It takes SQLAlchemy as long to look at each value of a wide row as it takes SQLite to insert it. Only for columns
+    whose values the driver takes as they are.
+    """
+    make: Callable[..., Dialect] = type(dialect)
+    return str(insert.compile(dialect=make(paramstyle="qmark" if dialect.name == "sqlite" else "format")))
 
 
 def in_chunks(ids: Iterable[str]) -> Iterator[list[str]]:

@@ -62,8 +62,8 @@ def unpack_outputs(parts: Iterable[bytes]) -> tuple[StoredOutput, ...]:
 
 
 def pack_entries(entries: Sequence[Entry]) -> bytes:
-    """Write entries of one kind and model."""
-    return _compress(orjson.dumps([[*entry[1:6], *entry.usage] for entry in entries]))
+    """Write entries of one kind and model. They are few bytes: it would take longer to compress them."""
+    return _RAW + orjson.dumps([entry[1:6] + entry.usage for entry in entries])
 
 
 def unpack_entries(kind: EntryKind, model: str, data: bytes) -> list[Entry]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Dialect, Engine, and_, bindparam, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from offbook.persistence.databases import away_as_unavailable, in_chunks
+from offbook.persistence.databases import as_drivers_sql, away_as_unavailable, in_chunks
 from offbook.persistence.packing import pack_entries, unpack_entries
 from offbook.persistence.tables import budgets, ledger
 from offbook.workflows.budgets import Budget, BudgetMode, BudgetScope, BudgetUnit, DeleteBudget, PutBudget
@@ -55,14 +55,15 @@ class LedgerWrites:
     """Enters and gives back within somebody's transaction."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self._enter = (sqlite if dialect.name == "sqlite" else postgresql).insert(ledger).on_conflict_do_nothing()
+        insert = (sqlite if dialect.name == "sqlite" else postgresql).insert(ledger).on_conflict_do_nothing()
+        self._enter = as_drivers_sql(insert, dialect)
 
     def apply(self, connection: Connection, booked: Sequence[Booked]) -> None:
         """Enter what writes bring along; an entry whose place is taken is left as it is."""
         taken = _places_taken(connection, [each.execution_id for each in booked if not each.is_first])
         rows = [row for each in booked for row in _rows(each, taken.get(each.execution_id))]
         if rows:
-            connection.execute(self._enter, rows)
+            connection.exec_driver_sql(self._enter, rows)
         over = [{"of": each.execution_id, "through": each.epoch} for each in booked if each.bookings.release]
         if over:
             connection.execute(_RELEASE, over)
@@ -78,31 +79,31 @@ def _places_taken(connection: Connection, execution_ids: Collection[str]) -> dic
     return found
 
 
-def _rows(booked: Booked, taken: set[Place] | None) -> Iterator[dict[str, Any]]:
-    """Sum up the entries of a write whose places are free: a row for each kind, day and model."""
+def _rows(booked: Booked, taken: set[Place] | None) -> Iterator[tuple[Any, ...]]:
+    """Sum up the entries of a write whose places are free: a row of the table for each kind, day and model."""
     sums: dict[tuple[EntryKind, str, float], list[Entry]] = {}
     for entry in booked.bookings.entries:
         if taken is None or entry.place not in taken:
             sums.setdefault((entry.kind, entry.model, entry.at // DAY_SECONDS), []).append(entry)
     for part, ((kind, model, _), entries) in enumerate(sums.items()):
         asked, answered, estimated, cost, unpriced = zip(*[entry.usage for entry in entries], strict=True)
-        yield {
-            "execution_id": booked.execution_id,
-            "epoch": booked.epoch,
-            "save": booked.save,
-            "part": part,
-            "kind": kind.value,
-            "user_id": booked.bookings.user_id,
-            "day": entries[0].day,
+        yield (
+            booked.execution_id,
+            booked.epoch,
+            booked.save,
+            part,
+            kind.value,
+            booked.bookings.user_id,
+            entries[0].day,
             # A plug-in's own word, and PostgreSQL has no NUL in texts.
-            "model": model.replace("\0", "\ufffd"),
-            "input_tokens": sum(asked),
-            "output_tokens": sum(answered),
-            "cost": sum(cost),
-            "estimated": int(any(estimated)),
-            "unpriced": int(any(unpriced)),
-            "entries": pack_entries(entries),
-        }
+            model.replace("\0", "\ufffd"),
+            sum(asked),
+            sum(answered),
+            sum(cost),
+            int(any(estimated)),
+            int(any(unpriced)),
+            pack_entries(entries),
+        )
 
 
 class BudgetWrites:
