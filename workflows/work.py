@@ -146,7 +146,7 @@ class Work:
         if self.tries:
             state["tries"] = self.tries
         if self.usage is not NO_USAGE:
-            state["usage"] = self.usage.to_state()
+            state["usage"] = [*self.usage]
         if self.error is not None:
             state["error"] = self.error.to_json()
         if self.partial:
