@@ -90,7 +90,7 @@ def _urgency(member: Member) -> tuple[int, int, bool]:
 
 
 def _execution_name(entry: Entry) -> str:
-    return f"{entry.run.plan.workflow.name}/{entry.execution_id[:8]}"
+    return f"{entry.run.plan.workflow.name}/{entry.execution_id[-8:]}"
 
 
 def _account_name(account: Account) -> str:

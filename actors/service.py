@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 import orjson
 
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import ExecutionDirectory
+from offbook.actors.execution_ids import execution_ids
 from offbook.actors.execution_messages import (
     CancelExecution,
     Command,
@@ -52,8 +53,6 @@ from offbook.workflows.run import Run
 from offbook.workflows.states import Durability, ExecutionStatus
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue
 
-IDS_AT_ONCE = 256
-
 
 class ExecutionService(ServiceStatus):
     """Starts, shows and steers executions on behalf of callers."""
@@ -84,6 +83,7 @@ class ExecutionService(ServiceStatus):
         self._transactions = transactions
         self._reads_apart = reads_apart
         self._on_drain = on_drain
+        self._ids = execution_ids()
         self.watching = ExecutionWatching(directory, self.status)
         """Events of executions, for those who watch."""
         self.feed = ExecutionFeed(around, directory)
@@ -92,7 +92,7 @@ class ExecutionService(ServiceStatus):
             around,
             directory,
             catalogue.types,
-            new_id=lambda: next(_new_ids),
+            new_id=partial(next, self._ids),
             plan_of=self._plan,
             execution_user=self._execution_user,
             check_keys=key_check.check,
@@ -143,7 +143,7 @@ class ExecutionService(ServiceStatus):
         mode = self._durability(plan, durability)
         now = self._around.clock()
         own_budget = read_budget(budget) if budget is not None else None
-        execution_id = next(_new_ids)
+        execution_id = next(self._ids)
         run = Run(
             plan,
             execution_id,
@@ -264,16 +264,6 @@ class ExecutionService(ServiceStatus):
         """Send a command; ExecutionNotFound unless the execution exists and is the caller's."""
         await self._entry(command.execution_id)
         return await self._ask_supervisor(ForwardCommand(command, caller), STORE_TIMEOUT)
-
-
-def _ids() -> Iterator[str]:
-    """Yield ids that nobody can guess, 32 hex digits each; the system is asked for many at once."""
-    while True:
-        block = secrets.token_hex(16 * IDS_AT_ONCE)
-        yield from (block[start : start + 32] for start in range(0, len(block), 32))
-
-
-_new_ids = _ids()
 
 
 def _request_hash(

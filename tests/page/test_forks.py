@@ -54,7 +54,7 @@ async def test_fork_with_an_edited_output_runs_only_what_it_reaches(server: Serv
     reason = "chapters 1: prompt is evaluated differently"
     await expect(dialog.locator(".plan")).to_contain_text(re.compile(rf"Keeps\d nodes.*Runs.*{reason}", re.DOTALL))
     await dialog.get_by_role("button", name="Fork", exact=True).click()
-    await expect(page.locator(".facts").first).to_contain_text(f"Fork of{execution_id[:8]}")
+    await expect(page.locator(".facts").first).to_contain_text(f"Fork of{execution_id[-8:]}")
     await expect(state(page)).to_have_text("completed")
     fork = (await page.evaluate("location.hash")).rpartition("/")[2]
     assert fork != execution_id

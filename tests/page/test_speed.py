@@ -156,7 +156,7 @@ async def test_ten_thousand_rows_are_scrolled_through_smoothly(full_server: Serv
         if told == f"{ROWS:,} executions" and place + 1000 > ROWS * 42:
             break
     await expect(page.get_by_role("status").first).to_have_text(f"{ROWS:,} executions")
-    await expect(page.locator(".rows .row").last).to_contain_text(f"{ROWS - 1:032x}"[:8])
+    await expect(page.locator(".rows .row").last).to_contain_text(f"{ROWS - 1:032x}"[-8:])
     assert most < MOST_ELEMENTS
     print(f"{len(steps)} steps, {max(steps):.3f} s of the processor at most")
     assert max(steps) < MOST_A_STEP

@@ -148,7 +148,7 @@ async def test_engine_shows_its_supervisor_and_what_that_supervises(worker: Work
     rows = [line.split() for line in ended.out.splitlines()[1:-1]]
     assert [row[0] for row in rows] == ["supervisor", "├", "├", "└"]
     assert [row[2] for row in rows[1:]] == ["PersistenceActor", "JournalActor", "ExecutionActor"]
-    assert rows[-1][1:5] == [f"asking/{execution_id[:8]}", "ExecutionActor", execution_id, "waiting"]
+    assert rows[-1][1:5] == [f"asking/{execution_id[-8:]}", "ExecutionActor", execution_id, "waiting"]
     assert ended.lines[-1] == "4 actors, 0 dead letters"
 
 

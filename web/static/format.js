@@ -91,8 +91,13 @@ export function tokens(usage) {
   return `${usage.estimated ? "≈ " : ""}${short(usage.input_tokens + usage.output_tokens)}`;
 }
 
+/** The end of an execution's id: those of one minute begin alike. */
 export function shortId(id) {
-  return id.slice(0, 8);
+  return id.slice(-8);
+}
+
+export function shortFingerprint(fingerprint) {
+  return fingerprint.slice(0, 8);
 }
 
 /** `chapters`, or `chapters[2]` as in documents: items count from 0 there, and from 1 for people. */

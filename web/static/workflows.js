@@ -43,7 +43,7 @@ async function showOne(root, { fingerprint }, versions, signal) {
     { title: "Document", element: h("pre", { class: "document card", tabindex: 0 }, text) },
     { title: "Versions", element: versionList(versions, fingerprint, signal) },
   ]);
-  set(root, h("header", { class: "view-head" }, h("h2", {}, workflow.name), h("span", { class: "id" }, format.shortId(fingerprint)),
+  set(root, h("header", { class: "view-head" }, h("h2", {}, workflow.name), h("span", { class: "id" }, format.shortFingerprint(fingerprint)),
     h("span", { class: "muted" }, `registered ${format.dateTime(workflow.created_at)}`), h("a", { class: "button primary", href: `#/start/${fingerprint}` }, "Start it")),
   workflow.document.description ? h("p", {}, workflow.document.description) : null, graph.element, tabs.element);
   graph.draw(picture);
@@ -58,13 +58,13 @@ function versionList(versions, shown, signal) {
       const found = await get(`/workflows/${other}/diff/${shown}`, { signal });
       if (asked !== other) return;
       const kinds = { "+": "added", "-": "removed", "@": "place" };
-      set(out, h("p", { class: "muted" }, `From ${format.shortId(other)} to ${format.shortId(shown)}:`), found.lines.length ? h("ol", { class: "diff card" }, found.lines.map(([kind, line]) =>
+      set(out, h("p", { class: "muted" }, `From ${format.shortFingerprint(other)} to ${format.shortFingerprint(shown)}:`), found.lines.length ? h("ol", { class: "diff card" }, found.lines.map(([kind, line]) =>
         h("li", { class: kinds[kind] ?? "" }, kind === "@" ? line : `${kind} ${line}`))) : h("p", {}, "They say the same."));
     } catch (error) {
       if (!signal.aborted && asked === other) set(out, h("div", { class: "error" }, problemText(error)));
     }
   };
-  const rows = versions.map((each) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: `#/workflows/${each.fingerprint}`, class: "id" }, format.shortId(each.fingerprint))),
+  const rows = versions.map((each) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: `#/workflows/${each.fingerprint}`, class: "id" }, format.shortFingerprint(each.fingerprint))),
     h("td", {}, format.dateTime(each.created_at)),
     h("td", {}, each.fingerprint === shown ? "shown here" : h("button", { type: "button", onclick: () => compare(each.fingerprint) }, "Compare with this"))));
   return h("div", { class: "stack" }, h("table", { class: "tree card" }, h("thead", {}, h("tr", {}, ["Fingerprint", "Registered", ""].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, rows)), out);
