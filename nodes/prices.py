@@ -103,7 +103,8 @@ class PriceTable:
             price = self.find(model)
         if price is None:
             return Usage(asked, answered, estimated, 0, True)
-        return Usage(asked, answered, estimated, price.cost(asked, answered), unpriced)
+        # What Usage(...) does, in half the time: every report of a paid attempt comes here.
+        return tuple.__new__(Usage, (asked, answered, estimated, price.cost(asked, answered), unpriced))
 
 
 class _Reader:
