@@ -110,10 +110,6 @@ class AccountActor(LoopActor):
     # Calls
 
     def _ask(self, ask: AskCall) -> None:
-        epoch, _ = self._reserved.get(ask.execution_id, (0, {}))
-        if epoch < ask.epoch:
-            # What an earlier incarnation had in flight is lost; it is told as used if it was.
-            self._forget_calls(ask.execution_id)
         for gone in [each for each in self._reserved if each not in self._desk.directory]:
             self._forget_calls(gone)
         if self._budgets and not self._loaded:
@@ -123,6 +119,10 @@ class AccountActor(LoopActor):
             self._decide(ask)
 
     def _decide(self, ask: AskCall) -> None:
+        epoch, _ = self._reserved.get(ask.execution_id, (0, {}))
+        if epoch < ask.epoch:
+            # What an earlier incarnation had in flight is lost; it is told as used if it was.
+            self._forget_calls(ask.execution_id)
         self._held_back.pop((ask.execution_id, ask.place), None)
         over = list(self._exceeded(ask, NO_USAGE))
         hard = [budget for budget in over if budget.mode is BudgetMode.HARD]
@@ -131,12 +131,12 @@ class AccountActor(LoopActor):
             return
         for budget in over:
             self._tell(ask, BudgetWarned(budget.name(self._desk.currency), self._desk.clock()))
-        if self._tell(ask, CallAllowed(ask.node_id, ask.item, ask.attempt)):
+        if self._tell(ask, CallAllowed(ask.node_id, ask.item, ask.attempt, ask.epoch)):
             self._reserved.setdefault(ask.execution_id, (ask.epoch, {}))[1][ask.place] = ask.estimate
 
     def _hold_back(self, ask: AskCall, budgets: list[Budget]) -> None:
         name, until = self._longest(budgets)
-        if self._tell(ask, CallHeldBack(ask.node_id, ask.item, ask.attempt, name, until)):
+        if self._tell(ask, CallHeldBack(ask.node_id, ask.item, ask.attempt, ask.epoch, name, until)):
             self._held_back[ask.execution_id, ask.place] = (ask, name)
             logger.info("call held back", execution_id=ask.execution_id, node=ask.node_id, budget=name)
 
@@ -165,9 +165,12 @@ class AccountActor(LoopActor):
         return budget.of(used) + max(1, budget.of(estimate)) > budget.amount
 
     def _ended(self, message: CallEnded) -> None:
-        _, places = self._reserved.get(message.execution_id, (0, {}))
-        self._held_back.pop((message.execution_id, (message.node_id, message.item)), None)
-        if places.pop((message.node_id, message.item), None) is not None:
+        place = (message.node_id, message.item)
+        held, _ = self._held_back.get((message.execution_id, place), (None, ""))
+        if held is not None and (held.attempt, held.epoch) == (message.attempt, message.epoch):
+            del self._held_back[message.execution_id, place]
+        epoch, places = self._reserved.get(message.execution_id, (0, {}))
+        if epoch == message.epoch and places.pop(place, None) is not None:
             self._see_who_fits()
 
     def _see_who_fits(self, *, renamed: bool = False) -> None:
@@ -210,6 +213,7 @@ class AccountActor(LoopActor):
 
     def _left(self, message: ExecutionLeft) -> None:
         self._forget_calls(message.execution_id)
+        self._asked = [ask for ask in self._asked if ask.execution_id != message.execution_id]
         for key in [key for key in self._held_back if key[0] == message.execution_id]:
             del self._held_back[key]
         if not self._loading:

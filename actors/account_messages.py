@@ -22,6 +22,7 @@ class CallAllowed:
     node_id: str
     item: int | None
     attempt: int
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class CallHeldBack:
     node_id: str
     item: int | None
     attempt: int
+    epoch: int
     budget: str
     until: float | None
 
@@ -67,12 +69,14 @@ class AskCall:
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """Execution to its account: an attempt that was allowed is over, or will not begin."""
+    """Execution to its account: an attempt that was allowed is over, or one that was answered will not begin."""
 
     user_id: str
     execution_id: str
     node_id: str
     item: int | None
+    attempt: int
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,15 +78,17 @@ class Purse:
         if self._answered(message) is None:
             return None
         node_id, item = message.node_id, message.item
-        epoch, name, until = self._run.epoch, message.budget, message.until
-        return NodeParked(node_id, item, message.attempt, epoch, HELD_BACK, name, until, None, None, False, at)
+        name, until = message.budget, message.until
+        return NodeParked(
+            node_id, item, message.attempt, message.epoch, HELD_BACK, name, until, None, None, False, at
+        )
 
     def _answered(self, message: CallAllowed | CallHeldBack) -> StartNode | None:
         """Take the attempt that an answer is for; None, and its end, if it is not asked for any more."""
         place = (message.node_id, message.item)
         effect = self._asked.get(place)
-        if effect is None or effect.attempt != message.attempt:
-            self._end(place)
+        if effect is None or (effect.attempt, self._run.epoch) != (message.attempt, message.epoch):
+            self._end(place, message.attempt, message.epoch)
             return None
         del self._asked[place]
         return effect
@@ -103,7 +105,7 @@ class Purse:
             place = (message.node_id, message.item)
             if place in self._allowed:
                 self._allowed.discard(place)
-                self._end(place)
+                self._end(place, message.attempt, message.epoch)
 
     def leave(self) -> None:
         """The execution is at rest, and all that it used is in the ledger."""
@@ -115,8 +117,8 @@ class Purse:
             self._told.update(each.place for each in entries)
             self._accounts.tell(Charged(self._user_id, self._run.execution_id, entries))
 
-    def _end(self, place: Place) -> None:
-        self._accounts.tell(CallEnded(self._user_id, self._run.execution_id, *place))
+    def _end(self, place: Place, attempt: int, epoch: int) -> None:
+        self._accounts.tell(CallEnded(self._user_id, self._run.execution_id, *place, attempt, epoch))
 
     def _estimate(self, node: PlanNode, item: int | None) -> Usage:
         """What the last items before it used, else what is known of the node's type and config."""

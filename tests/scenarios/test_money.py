@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from offbook.nodes.context import NodeContext
 from offbook.nodes.functions import FunctionRegistry
+from offbook.persistence.sql_ledger import SqlLedger
 from offbook.workflows.values import JsonObject, Usage
 from tests.scenarios.conftest import Close, Open
 from tests.scenarios.documents import foreach, llm, output, python, template, workflow
@@ -132,6 +134,32 @@ async def test_what_waits_for_a_users_budget_waits_on_after_an_interruption(
     assert payload["status"] == "completed"
     assert model.counts == {"outline": 1, **{f"chapter {number}.": 1 for number in range(7)}}
     assert payload["cost"] == {"amount": "0.296", "currency": "USD", "partial": False}
+
+
+async def test_pause_while_the_account_is_read_leaves_nobody_waiting_for_ever(
+    opened: Open, model: FakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_read, plainly = threading.Event(), SqlLedger.spent_by_day
+
+    def when_told(books: SqlLedger, user_id: str, without: Collection[str]) -> dict[str, Usage]:
+        may_read.wait(PATIENCE)
+        return plainly(books, user_id, without)
+
+    monkeypatch.setattr(SqlLedger, "spent_by_day", when_told)
+    worker = await opened(providers=model.providers)
+    await put_budget(worker, {"scope": "total", "tokens": 0})
+    execution_id = await worker.start(book())
+    await worker.command(execution_id, "pause")
+    await worker.rest(execution_id)
+    await worker.resume(execution_id)
+    await worker.until(execution_id, lambda payload: payload["epoch"] == 2 and payload["status"] == "running")
+    may_read.set()
+    await worker.until(execution_id, is_held_back)
+    shown = (await worker.call("GET", "/users/ada/budgets")).body["budgets"]
+    assert [each["held_back"] for each in shown] == [1]
+    await put_budget(worker, {"scope": "total", "tokens": 1000})
+    assert (await worker.rest(execution_id))["status"] == "completed"
+    assert len(model.asked) == 8
 
 
 async def test_execution_that_waits_is_told_of_the_budget_that_is_set_in_place_of_the_one_before(
