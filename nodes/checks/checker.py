@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -25,8 +24,8 @@ LONG_CHARS = 20_000
 """Of an output whose checks are made on a thread: the loop has other nodes to run."""
 
 
-_Ready: TypeAlias = tuple[str, Callable[[Produced, BaseModel], str | None], BaseModel]
-"""Label, what examines, and parameters of a check that needs no more than the output."""
+_Ready: TypeAlias = tuple[str, CheckKind, BaseModel]
+"""Label, kind and parameters of a check that needs no more than the output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +60,15 @@ class Checker:
         A check that cannot be made (its parameters are wrong) raises that.
         """
         checks = self._kept.get((scope.plan.fingerprint, scope.node.id)) or self._keep(scope)
-        ready = checks.ready
-        if ready is None or (len(output) if type(output) is str else _size(output)) > LONG_CHARS:
+        if checks.ready is None:
             return None
-        produced = Produced(output)
+        if type(output) is not str:
+            return _reasons(checks.ready, output) if _size(output) <= LONG_CHARS else None
+        if len(output) > LONG_CHARS:
+            return None
         reasons: list[str] = []
-        for label, examine, params in ready:
-            reason = examine(produced, params)
+        for label, kind, params in checks.ready:
+            reason = kind.examine_text(output, params)
             if reason is not None:
                 reasons.append(f"{label}: {reason}")
         return reasons
@@ -109,8 +110,14 @@ def _ready(checks: tuple[_Prepared, ...]) -> tuple[_Ready, ...] | None:
     for check in checks:
         if check.params is None or isinstance(check.kind, FunctionCheck):
             return None
-        ready.append((check.label, check.kind.examine, check.params))
+        ready.append((check.label, check.kind, check.params))
     return tuple(ready)
+
+
+def _reasons(ready: tuple[_Ready, ...], output: JsonValue) -> list[str]:
+    produced = Produced(output)
+    found = ((label, kind.examine(produced, params)) for label, kind, params in ready)
+    return [f"{label}: {reason}" for label, reason in found if reason is not None]
 
 
 async def _examine(check: _Prepared, ctx: NodeContext, produced: Produced, *, is_long: bool) -> str | None:

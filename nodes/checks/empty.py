@@ -18,11 +18,17 @@ class Empty(CheckKind):
 
     def examine(self, produced: Produced, params: CheckParams) -> str | None:
         value = produced.value
-        if _SAYS_SOMETHING.search(value) if type(value) is str else says_something(value):
+        if isinstance(value, str):
+            return self.examine_text(value, params)
+        return None if says_something(value) else "the answer is empty"
+
+    def examine_text(self, text: str, params: CheckParams) -> str | None:
+        if _SAYS_SOMETHING.search(text):
             return None
-        if isinstance(value, str) and value.strip():
-            return f"the answer has {len(value.strip())} characters and not one letter or digit"
-        return "the answer is empty"
+        shown = text.strip()
+        return (
+            f"the answer has {len(shown)} characters and not one letter or digit" if shown else "the answer is empty"
+        )
 
 
 def says_something(value: JsonValue) -> bool:

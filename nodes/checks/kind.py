@@ -61,6 +61,10 @@ class CheckKind(ABC):
         `params` is an instance of `params_model`, with its templates rendered.
         """
 
+    def examine_text(self, text: str, params: Any) -> str | None:
+        """Do the same for an output that is text. A kind that looks at texts alone need not wait for a `Produced`."""
+        return self.examine(Produced(text), params)
+
 
 def _texts(value: JsonValue) -> Iterable[str]:
     if isinstance(value, str):

@@ -121,27 +121,37 @@ class Refusal(CheckKind):
     def examine(self, produced: Produced, params: CheckParams) -> str | None:
         value = produced.value
         if isinstance(value, str):
-            return refusal_in(value)
+            return self.examine_text(value, params)
         return _error_object(value) if isinstance(value, dict) else None
 
+    def examine_text(self, text: str, params: CheckParams) -> str | None:
+        start = text[:_BEGINNING].lstrip(_WHITE)
+        if start.startswith(("{", "<")):
+            return _error_in(start, text)
+        if _TRACES.match(start):
+            return "the answer is a stack trace"
+        return _refusal_in(start, text) if len(text) <= REFUSAL_CHARS else None
 
-def refusal_in(text: str) -> str | None:
-    """Say what a text is in place of an answer; None if it may be one."""
-    start = text[:_BEGINNING].lstrip(_WHITE)
-    first = start[:1]
-    if first == "<" and start[:15].lower().startswith(("<!doctype html", "<html")) and _HTML_ERROR.search(start):
-        return "the answer is the web page of an error"
-    if first == "{" and len(text) <= 10 * _BEGINNING:
-        try:
-            read = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            return None
-        return _error_object(read)
-    if _TRACES.match(start):
-        return "the answer is a stack trace"
+
+def _error_in(start: str, text: str) -> str | None:
+    """Say what a web page or a JSON object is in place of an answer."""
+    if start.startswith("<"):
+        is_page = start[:15].lower().startswith(("<!doctype html", "<html"))
+        return "the answer is the web page of an error" if is_page and _HTML_ERROR.search(start) else None
+    if len(text) > 10 * _BEGINNING:
+        return None
+    try:
+        read = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return _error_object(read)
+
+
+def _refusal_in(start: str, text: str) -> str | None:
+    """Say what a short text is in place of an answer."""
     if len(text) <= ERROR_CHARS and _ERRORS.match(start):
         return f'the answer is an error of a server: "{start.strip()[:80]}"'
-    if len(text) <= REFUSAL_CHARS and _REFUSALS.match(start):
+    if _REFUSALS.match(start):
         return f'the answer, of {len(text)} characters, refuses: "{start[:60].strip()}"'
     return None
 

@@ -73,7 +73,9 @@ class MinWords(CheckKind):
     example = "{min_words: 300}"
 
     def examine(self, produced: Produced, params: MinWordsParams) -> str | None:
-        text = produced.text
+        return self.examine_text(produced.text, params)
+
+    def examine_text(self, text: str, params: MinWordsParams) -> str | None:
         if has_words(text, params.least):
             return None
         return f"{count_words(text)} words, at least {params.least} are asked for"
