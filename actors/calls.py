@@ -159,7 +159,8 @@ class Call:
             # Nobody is told of it apart: it goes along with what else is reported.
             self.tokens = usage
             self.model = model
-            self.last_sign = self._runner.monotonic()
+            if self.timers:
+                self.last_sign = self._runner.monotonic()
 
     def _mark(self) -> None:
         runner = self._runner

@@ -11,10 +11,11 @@ from offbook.workflows.work import Work
 
 def charge(run: RunState, node: PlanNode, item: int | None, work: Work, usage: Usage, model: str) -> None:
     """Owe the ledger what an attempt used, and as much for each call there that was lost before it."""
-    if usage is not NO_USAGE and (usage.input_tokens or usage.output_tokens or usage.cost):
-        _owe(run, node, item, work.attempt, run.epoch, usage, model)
-        if run.lost_calls:
-            _write_off(run, node, item, work, usage, model)
+    if usage is NO_USAGE or not (usage.input_tokens or usage.output_tokens or usage.cost):
+        return
+    _owe(run, node, item, work.attempt, run.epoch, usage, model)
+    if run.lost_calls:
+        _write_off(run, node, item, work, usage, model)
 
 
 def _write_off(run: RunState, node: PlanNode, item: int | None, work: Work, usage: Usage, model: str = "") -> None:
