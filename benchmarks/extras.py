@@ -23,6 +23,7 @@ from offbook.workflows.values import JsonObject
 TARGET = 0.85
 CHECKS: dict[str, list[str | JsonObject]] = {
     "none": [],
+    "one": [{"min_words": 100}],
     "few": ["empty", "refusal", {"min_words": 100}],
     "many": ["empty", "refusal", {"min_words": 100}, "repetition", {"min_sentences": 5}],
 }

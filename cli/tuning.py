@@ -11,10 +11,10 @@ from loguru import logger
 
 SWITCH_INTERVAL = 0.0002
 """Seconds after which a thread that burns the processor lets the control loop in: status stays quick beside it."""
-COLLECTOR_THRESHOLDS = (50_000, 20, 20)
+COLLECTOR_THRESHOLDS = (25_000, 20, 20)
 """Python's own (700, 10, 10) look at every live execution several times a second, and the loop stands still for
 it: a tenth of a second at 10,000. Executions hold no cycles: they are freed at once without the collector. So many
-new objects are a few megabytes and a hundredth of a second; a fifth of them would be reached every 200 executions."""
+new objects take it a hundredth of a second. Less often would make each halt longer, more often costs more in all."""
 LONGEST_RECOVERY = 60.0
 """Seconds that the collector keeps still at most while executions are recovered."""
 
