@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from offbook.workflows.document import ForeachConfig
+from offbook.workflows.item_counts import input_of
 from offbook.workflows.ledger import NO_ITEM, Bookings, Entry, EntryKind
 from offbook.workflows.plan import PlanNode
 from offbook.workflows.receipt import Receipt
 from offbook.workflows.run_state import RunState
 from offbook.workflows.values import NO_USAGE, ExecutionUser, JsonObject, Usage
 from offbook.workflows.work import Work
-
-_INPUT = re.compile(r"\s*(?:\{\{)?\s*inputs\.([a-zA-Z_]\w*)\s*(?:\}\})?\s*")
 
 
 def reservation(run: RunState, epoch: int, at: float, user: ExecutionUser | None = None) -> Bookings | None:
@@ -78,8 +75,8 @@ def _count(foreach: ForeachConfig, inputs: JsonObject) -> int:
     """Say how many items there will be, where that needs no template; else one."""
     written = foreach.count if foreach.count is not None else foreach.items
     if isinstance(written, str):
-        found = _INPUT.fullmatch(written)
-        written = inputs.get(found[1]) if found else None
+        name = input_of(written)
+        written = inputs.get(name) if name else None
     if isinstance(written, int):
         return max(0, int(written))
     return len(written) if isinstance(written, list) else 1

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from offbook.workflows import templates
-from offbook.workflows.errors import OffbookError
-from offbook.workflows.report import brief
+from offbook.workflows.item_counts import read_count, read_items
 from offbook.workflows.scope import Scope
 from offbook.workflows.templates import TemplateError
 from offbook.workflows.values import JsonValue
-
-MAX_ITEMS = 100_000
-
-
-class ItemsRefused(OffbookError):
-    """The `count` or `items` of a foreach gave what is not a list or a sensible number."""
 
 
 def edge_decisions(scope: Scope) -> tuple[tuple[bool, ...], bool]:
@@ -47,16 +40,5 @@ def item_list(scope: Scope) -> list[JsonValue]:
     foreach = scope.node.foreach
     assert foreach is not None
     if foreach.items is not None:
-        items = templates.evaluate(foreach.items, scope)
-        if not isinstance(items, list | tuple):
-            raise ItemsRefused(f"items: must give a list, got {brief(items)}")
-        if len(items) > MAX_ITEMS:
-            raise ItemsRefused(f"items: {len(items)} are more than {MAX_ITEMS}")
-        return list(items)
-    count = templates.evaluate(foreach.count, scope)
-    if isinstance(count, float) and count.is_integer():
-        # An input that is a number: 3 and 3.0 are one to whoever fills in a form.
-        count = int(count)
-    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MAX_ITEMS:
-        raise ItemsRefused(f"count: must give a whole number from 0 to {MAX_ITEMS}, got {brief(count)}")
-    return list(range(count))
+        return read_items(templates.evaluate(foreach.items, scope))
+    return list(range(read_count(templates.evaluate(foreach.count, scope))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from offbook.workflows.document import InputField, Workflow
 from offbook.workflows.errors import Problem, ValidationFailed
 from offbook.workflows.input_fields import InputRefused, empty_value, read_value
+from offbook.workflows.item_counts import item_problems
 from offbook.workflows.json_values import json_problems
 from offbook.workflows.report import did_you_mean
 from offbook.workflows.signal_forms import check_payload, form_problems
@@ -16,6 +17,8 @@ __all__ = ["check_inputs", "check_payload", "form_problems"]
 
 def check_inputs(workflow: Workflow, inputs: JsonObject) -> JsonObject:
     """Return the inputs with defaults filled in and text from forms converted; ValidationFailed with all problems.
+
+    Those that say how many items a foreach has are refused where it could only fail on them.
 
     Every input of the workflow is in the result: one that is optional, has no default and was not given is False
     (boolean), [] (list, multiple select) or None.
@@ -30,6 +33,7 @@ def check_inputs(workflow: Workflow, inputs: JsonObject) -> JsonObject:
     # Text from forms is looked at as what it was converted to.
     wrong = json_problems({**inputs, **checked}, "inputs")
     problems.extend(Problem(code, message, path) for code, path, message in wrong)
+    problems.extend(item_problems(workflow, checked))
     if problems:
         raise ValidationFailed(problems)
     return checked

@@ -6,6 +6,7 @@ from offbook.workflows.document import CONTAINER_TYPE, ForeachConfig
 from offbook.workflows.document_view import BodyView, DocumentView, NodeView
 from offbook.workflows.errors import Problem
 from offbook.workflows.graph import Ancestry
+from offbook.workflows.item_counts import MAX_ITEMS
 from offbook.workflows.report import Report, brief, did_you_mean
 from offbook.workflows.shape import ShapeProblem, shape_problems
 from offbook.workflows.source_lines import child_path
@@ -126,10 +127,11 @@ def _check_foreach(node: NodeView, report: Report) -> None:
             hint="give one: `count: 3`, or `items: inputs.topics`",
         )
     count = config.get("count")
-    if isinstance(count, int) and count < 0:
+    if isinstance(count, int) and not 0 <= count <= MAX_ITEMS:
+        limit = "at least 0" if count < 0 else f"at most {MAX_ITEMS}"
         report.add(
             "out-of-range",
-            f"`count` must be at least 0, got {brief(count)}",
+            f"`count` must be {limit}, got {brief(count)}",
             child_path(node.config_path, "count"),
             node_id=node.id,
         )

@@ -8,7 +8,7 @@ import pytest
 
 from offbook.actors.decisions import DecideTask, ExpandTask, decide, expand
 from offbook.workflows import templates
-from offbook.workflows.expressions import MAX_ITEMS
+from offbook.workflows.item_counts import MAX_ITEMS
 from offbook.workflows.messages import EdgesDecided, ItemsExpanded
 from offbook.workflows.values import JsonObject, JsonValue
 from tests.actors.stage import Stage

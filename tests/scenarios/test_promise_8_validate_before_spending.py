@@ -97,6 +97,34 @@ async def test_all_bad_inputs_are_named_before_anything_is_asked(opened: Open, m
     assert model.asked == []
 
 
+async def test_number_of_items_that_cannot_be_is_refused_before_anything_is_asked(
+    opened: Open, model: FakeModel
+) -> None:
+    worker = await opened(providers=model.providers)
+    inputs = {"chapters": {"type": "integer", "default": 1}, "tone": {"type": "text", "required": True}}
+    document = workflow(
+        llm("outline", "an outline", model="fake/writer"),
+        foreach("parts", llm("c", "x", model="fake/writer"), needs=["outline"], count="inputs.chapters"),
+        inputs=inputs,
+    )
+    answer = await worker.call("POST", "/executions", {"workflow": document, "inputs": {"chapters": -2}, "user": ADA})
+    assert (answer.status, answer.body["type"]) == (422, "/problems/validation-failed")
+    assert [(error["path"], error["node_id"]) for error in answer.body["errors"]] == [
+        ("inputs.tone", None),
+        ("inputs.chapters", "parts"),
+    ]
+    assert model.asked == []
+    execution_id = await worker.start(document, inputs={"tone": "dry"})
+    assert (await worker.rest(execution_id))["status"] == "completed"
+    asked = len(model.asked)
+    for query in ("", "?plan=true"):
+        path = f"/executions/{execution_id}/fork{query}"
+        answer = await worker.call("POST", path, {"inputs": {"chapters": 100_001}})
+        assert (answer.status, answer.body["type"]) == (422, "/problems/validation-failed"), answer.body
+        assert "from 0 to 100000, got 100001" in answer.body["errors"][0]["message"]
+    assert len(model.asked) == asked
+
+
 async def test_workflow_that_is_registered_was_validated(opened: Open, model: FakeModel) -> None:
     worker = await opened(providers=model.providers)
     refused = await worker.call("POST", "/workflows", CANNOT_FINISH["nothing to refine"])

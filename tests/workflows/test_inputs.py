@@ -107,6 +107,79 @@ def test_all_problems_come_at_once() -> None:
     assert found[0].hint == "did you mean `premise`?"
 
 
+def foreach(node_id: str, *, needs: list[Any] | None = None, **config: Any) -> dict[str, Any]:
+    more: dict[str, Any] = {word: config.pop(word) for word in ("when", "continue_on_error") if word in config}
+    do = {"type": "output", "config": {"value": 1}}
+    return {"id": node_id, "type": "foreach", "config": {**config, "do": do}, "needs": needs or [], **more}
+
+
+COUNTED = {"n": {"type": "number", "default": 2}, "topics": {"type": "list"}, "premise": {"required": True}}
+
+
+def fan_outs(*nodes: dict[str, Any]) -> Workflow:
+    return Workflow.model_validate({"name": "x", "inputs": COUNTED, "nodes": list(nodes)})
+
+
+@pytest.mark.parametrize(
+    ("config", "value", "code", "said"),
+    [
+        ({"count": "inputs.n"}, -1, "out-of-range", "a whole number from 0 to 100000, got -1"),
+        ({"count": "{{ inputs.n }}"}, 100_001, "out-of-range", "a whole number from 0 to 100000, got 100001"),
+        ({"count": "inputs.n"}, 2.5, "count-not-number", "a whole number from 0 to 100000, got 2.5"),
+        ({"items": "inputs.n"}, 2, "items-not-list", "a list, got 2"),
+        ({"items": "inputs.topics"}, [0] * 100_001, "out-of-range", "no more than 100000, got 100001"),
+    ],
+)
+def test_number_of_items_that_cannot_be_is_refused(config: Any, value: Any, code: str, said: str) -> None:
+    (word, written) = next(iter(config.items()))
+    name = written.strip("{ }").removeprefix("inputs.")
+    definition = fan_outs({"id": "a", "type": "output"}, foreach("parts", needs=["a"], **config))
+    (problem,) = refuse(definition, {"premise": "x", name: value})
+    assert (problem.code, problem.path, problem.node_id) == (code, f"inputs.{name}", "parts")
+    assert problem.message == f"the `{word}` of `parts` must give {said}"
+
+
+def test_numbers_of_items_are_refused_together_with_other_inputs() -> None:
+    definition = fan_outs(foreach("parts", count="inputs.n"), foreach("more", count="inputs.n"))
+    found = refuse(definition, {"n": -1, "topics": "x"})
+    assert [(p.path, p.node_id) for p in found] == [
+        ("inputs.topics", None),
+        ("inputs.premise", None),
+        ("inputs.n", "parts"),
+        ("inputs.n", "more"),
+    ]
+
+
+@pytest.mark.parametrize("value", [0, 3, 3.0, 100_000, None])
+def test_number_of_items_within_the_limits_is_accepted(value: Any) -> None:
+    check_inputs(fan_outs(foreach("parts", count="inputs.n")), {"n": value, "premise": "x"})
+
+
+FIRST: dict[str, Any] = {"id": "a", "type": "output"}
+ON_CONDITION: dict[str, Any] = {"id": "b", "type": "output", "needs": ["a"], "when": "inputs.n > 0"}
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [FIRST, foreach("parts", count="inputs.n", needs=["a"], when="inputs.n > 0")],
+        [FIRST, foreach("parts", count="inputs.n", needs=[{"node": "a", "when": "inputs.n > 0"}])],
+        [FIRST, ON_CONDITION, foreach("parts", count="inputs.n", needs=["b"])],
+        [FIRST, foreach("parts", count="inputs.n", needs=["a"], continue_on_error=True)],
+        [FIRST, foreach("parts", count="[inputs.n, 0] | max", needs=["a"])],
+    ],
+    ids=["its own condition", "an edge's", "one before it", "may fail", "no plain input"],
+)
+def test_number_of_items_that_may_never_be_asked_for_is_left_to_the_run(nodes: list[dict[str, Any]]) -> None:
+    assert check_inputs(fan_outs(*nodes), {"n": -1, "premise": "x"})["n"] == -1
+
+
+def test_another_way_to_a_foreach_makes_it_certain() -> None:
+    nodes = [FIRST, ON_CONDITION, foreach("parts", count="inputs.n", needs=["b", "a"], when=True)]
+    (problem,) = refuse(fan_outs(*nodes), {"n": -1, "premise": "x"})
+    assert problem.node_id == "parts"
+
+
 def test_defaults_are_filled_in() -> None:
     definition = workflow(
         a={"type": "integer", "default": 3},

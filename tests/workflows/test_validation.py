@@ -141,6 +141,7 @@ def test_refine_needs_content_from_any_ancestor() -> None:
         (foreach(), "count-or-items", "nodes[0].config", "neither"),
         (foreach(count=1, items=[1]), "count-or-items", "nodes[0].config.count", "both"),
         (foreach(count=-1), "out-of-range", "nodes[0].config.count", "at least 0"),
+        (foreach(count=100_001), "out-of-range", "nodes[0].config.count", "at most 100000"),
         (foreach(count=True), "wrong-type", "nodes[0].config.count", ""),
         (foreach(count=1, concurrency=0), "out-of-range", "nodes[0].config.concurrency", "at least 1"),
         (foreach(count="'three'"), "count-not-number", "nodes[0].config.count", "got 'three'"),
