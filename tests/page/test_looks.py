@@ -21,6 +21,9 @@ LEAST_CONTRAST = 4.5
 
 CONTRASTS = (PROBES / "contrasts.js").read_text(encoding="utf-8")
 
+SCALE = "document.querySelector('.graph-canvas > g').transform.baseVal.consolidate().matrix.a"
+"""How large the graph is."""
+
 NAMELESS = (PROBES / "nameless.js").read_text(encoding="utf-8")
 
 
@@ -190,6 +193,32 @@ async def test_two_fingers_move_and_enlarge_the_graph_and_one_scrolls_the_page(
     await fingers("touchEnd")
     await page.wait_for_function("scrollY > 50")
     assert await placed(page) == after
+
+
+async def test_wheel_scrolls_the_page_and_zooms_the_graph_with_ctrl_only(
+    server: Server, open_page: Open, failed: str
+) -> None:
+    page = await open_page(f"#/executions/{failed}", viewport={"width": 900, "height": 500})
+    await page.locator(".node").first.wait_for()
+    hint = page.get_by_text("Ctrl and the wheel zoom")
+    await expect(hint).to_be_hidden()
+    await page.locator(".graph-canvas").hover()
+    before = await placed(page)
+    await page.mouse.wheel(0, 200)
+    await page.wait_for_function("scrollY > 100")
+    assert await placed(page) == before
+    await expect(hint).to_be_visible()
+    await page.locator(".graph-canvas").hover()
+    scrolled = await page.evaluate("scrollY")
+    for key in ("Control", "Meta"):
+        size = (await placed(page))[2]
+        await page.keyboard.down(key)
+        await page.mouse.wheel(0, -100)
+        await page.keyboard.up(key)
+        await page.wait_for_function(f"{SCALE} > {size}")
+    assert await page.evaluate("scrollY") == scrolled
+    await page.get_by_role("button", name="Show the whole workflow").click()
+    assert await placed(page) == before
 
 
 async def placed(page: Page) -> list[float]:

@@ -9,6 +9,10 @@ import { onPinch } from "./pinch.js";
 const MARGIN = 16;
 const MAX_SCALE = 2;
 const STEP = 1.25;
+/** What a wheel zooms for each pixel, and at most at once: a pinch of a touchpad comes as many small ones. */
+const WHEEL = { pixel: 0.01, most: 0.2, line: 30 };
+const HINT_FOR = 2500;
+const KEY = /Mac|iP/.test(navigator.platform) ? "⌘" : "Ctrl";
 /** What the buttons in the corner take. */
 const TOOLS = { width: 124, height: 42 };
 const LABEL_FONT = "600 13px";
@@ -32,16 +36,18 @@ export class Graph {
     }, arrows(), this.canvas);
     this.svg.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
     this.fingers = onPinch(this.svg, (before, after) => this.pinch(before, after));
-    const button = (text, label, action) => h("button", { type: "button", "aria-label": label, title: label, onclick: action }, text);
-    this.element = h("div", { class: "graph" }, this.svg, h("div", { class: "graph-tools", role: "group", "aria-label": "Zoom" },
-      button("+", "Zoom in", () => this.zoom(STEP)), button("−", "Zoom out", () => this.zoom(1 / STEP)),
-      button("Fit", "Show the whole workflow", () => this.fit())));
+    const button = (text, label, keys, action) => h("button", { type: "button", "aria-label": label, title: `${label} (${keys})`, onclick: action }, text);
+    this.hint = h("p", { class: "graph-hint", hidden: true }, `${KEY} and the wheel zoom`);
+    this.element = h("div", { class: "graph" }, this.svg, this.hint, h("div", { class: "graph-tools", role: "group", "aria-label": "Zoom" },
+      button("+", "Zoom in", `+, or ${KEY} and the wheel`, () => this.zoom(STEP)), button("−", "Zoom out", `-, or ${KEY} and the wheel`, () => this.zoom(1 / STEP)),
+      button("Fit", "Show the whole workflow", "0", () => this.fit())));
     this.sizes = new ResizeObserver(() => (this.touched ? this.place() : this.fit()));
     this.sizes.observe(this.svg);
   }
 
   stop() {
     this.sizes.disconnect();
+    clearTimeout(this.hinted);
   }
 
   draw(picture) {
@@ -125,10 +131,26 @@ export class Graph {
     this.svg.classList.toggle("far", scale < 0.45);
   }
 
+  /** The wheel alone scrolls the page, as everywhere; a pinch comes as a wheel with Ctrl. */
   onWheel(event) {
+    if (!event.ctrlKey && !event.metaKey) {
+      this.tellKeys();
+      return;
+    }
     event.preventDefault();
     const { left, top } = this.svg.getBoundingClientRect();
-    this.zoom(Math.exp(-event.deltaY * 0.0015), { x: event.clientX - left, y: event.clientY - top });
+    const pixels = event.deltaY * (event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? 1 : WHEEL.line);
+    const by = Math.min(WHEEL.most, Math.max(-WHEEL.most, -pixels * WHEEL.pixel));
+    this.zoom(Math.exp(by), { x: event.clientX - left, y: event.clientY - top });
+  }
+
+  /** Say once how to zoom, to whoever may have wanted to. */
+  tellKeys() {
+    if (this.hinted !== undefined) return;
+    this.hint.hidden = false;
+    this.hinted = setTimeout(() => {
+      this.hint.hidden = true;
+    }, HINT_FOR);
   }
 
   pinch(before, after) {
