@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from playwright.async_api import CDPSession, Page
 from offbook.workflows.values import JsonObject
 from tests.page.conftest import Open
 from tests.page.documents import novel
+from tests.page.full import start_full
 from tests.page.looking import expect
 from tests.page.server import Server
 from tests.scenarios.documents import foreach, llm, output, template, workflow
@@ -116,26 +116,9 @@ async def test_large_execution_is_followed_without_getting_behind(server: Server
 
 @pytest.fixture
 def full_server(tmp_path: Path) -> Iterator[Server]:
-    """A server with ten thousand ended executions: one that ran, and copies of its row."""
+    """A server with ten thousand ended executions."""
     server = Server(tmp_path / "data")
-    server.start()
-    server.until(server.begin(novel(rate=0), {"premise": "rain", "chapters": 1}), "completed")
-    server.stop()
-    database = sqlite3.connect(next((tmp_path / "data").glob("*.db")))
-    columns = [row[1] for row in database.execute("PRAGMA table_info(executions)")]
-    changed = {
-        "execution_id": "printf('%032x', n)",
-        "created_at": "created_at - 60 * n",
-        "status": "CASE n % 3 WHEN 0 THEN 'failed' WHEN 1 THEN 'cancelled' ELSE 'completed' END",
-    }
-    values = ", ".join(changed.get(column, column) for column in columns)
-    database.execute(
-        f"WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {ROWS - 1}) "
-        f"INSERT INTO executions ({', '.join(columns)}) SELECT {values} FROM executions, numbers"
-    )
-    database.commit()
-    database.close()
-    server.start()
+    start_full(server, ROWS)
     yield server
     server.stop()
 

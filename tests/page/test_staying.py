@@ -10,6 +10,7 @@ from playwright.async_api import Page, Route
 
 from tests.page.conftest import Open
 from tests.page.documents import novel, slow
+from tests.page.full import start_full
 from tests.page.looking import expect, state
 from tests.page.server import Server
 
@@ -34,6 +35,14 @@ def forgetful(tmp_path: Path) -> Iterator[Server]:
     """A server that keeps what has ended for a moment only."""
     server = Server(tmp_path / "data", OFFBOOK_RETAIN_SECONDS="0.2")
     server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path) -> Iterator[Server]:
+    """A server of its own, not started yet."""
+    server = Server(tmp_path / "data")
     yield server
     server.stop()
 
@@ -93,6 +102,52 @@ async def test_back_leads_to_what_was_found(server: Server, open_page: Open) -> 
     await expect(page.locator(".rows .row")).to_have_count(1)
     for row in server.call("GET", "/executions?workflow=sought")["executions"]:
         server.call("POST", f"/executions/{row['execution_id']}/cancel")
+
+
+async def test_list_is_found_as_it_was_left(own_folder: Server, open_page: Open) -> None:
+    start_full(own_folder, 1500)
+    page = await open_page("#/executions", server=own_folder)
+    table = page.locator(".table")
+    await page.locator(".rows .row").first.wait_for()
+
+    async def go_down(row: str) -> float:
+        """Scroll until a row is in sight, and leave for its execution by the keyboard; return where the list was."""
+        link = page.locator(f'a[href="#/executions/{row}"]')
+        while not await link.count():
+            await table.evaluate("(table) => { table.scrollTop += 300 }")
+        await link.focus()
+        place = await table.evaluate("(table) => table.scrollTop")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".crumb")).to_contain_text(row)
+        return float(place)
+
+    async def expect_found(row: str, place: float) -> None:
+        await expect(page.locator(f'a[href="#/executions/{row}"]')).to_be_focused()
+        assert await table.evaluate("(table) => table.scrollTop") == pytest.approx(place, abs=1)
+
+    far = f"{1200:032x}"
+    place = await go_down(far)
+    await page.go_back()
+    await expect_found(far, place)
+    # Others, in the same view, begin at their top, and Back leads to where these were.
+    await page.get_by_role("button", name="failed", exact=True).click()
+    await expect(page.locator(".rows .row", has_text="cancelled")).to_have_count(0)
+    await expect(page.locator(".rows .row").first).to_be_visible()
+    assert await table.evaluate("(table) => table.scrollTop") == 0
+    near = f"{600:032x}"
+    filtered = await go_down(near)
+    await page.locator(".crumb a").click()
+    await expect_found(near, filtered)
+    assert page.url.endswith("status=failed")
+    for _ in range(3):
+        await page.go_back()
+    await expect(page.locator(f'a[href="#/executions/{far}"]')).to_be_visible()
+    assert await table.evaluate("(table) => table.scrollTop") == pytest.approx(place, abs=1)
+    # Who asks for the list anew gets what is new.
+    await page.get_by_role("link", name="Workflows").click()
+    await page.get_by_role("link", name="Executions").click()
+    await expect(page.locator(".rows .row").first).to_be_visible()
+    assert await table.evaluate("(table) => table.scrollTop") == 0
 
 
 async def test_view_that_is_open_for_long_keeps_nothing_of_each_look(server: Server, open_page: Open) -> None:

@@ -5,6 +5,7 @@ import { h, set } from "./dom.js";
 import { askFirst, Said } from "./dialog.js";
 import * as format from "./format.js";
 import { askFork } from "./fork.js";
+import { goBack } from "./places.js";
 import { planText } from "./plan.js";
 import { RESUMABLE, RESTING } from "./state.js";
 
@@ -97,6 +98,6 @@ export class Actions {
         return true;
       },
     });
-    if (answer) location.hash = "#/executions";
+    if (answer) goBack();
   }
 }

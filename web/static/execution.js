@@ -13,6 +13,7 @@ import { Items } from "./items.js";
 import { Follower } from "./live.js";
 import { NodePanel } from "./node_panel.js";
 import { Outputs } from "./outputs.js";
+import { wayBack } from "./places.js";
 import { Tabs } from "./tabs.js";
 import { Thinking } from "./thinking.js";
 import { Timeline } from "./timeline.js";
@@ -50,7 +51,7 @@ class ExecutionPage {
     const title = problem.status === 404 ? "No such execution" : problem.title || "This did not work";
     document.title = `${title} · Offbook`;
     set(this.root, h("div", { class: "empty", role: "alert" }, h("h1", {}, title), h("p", {}, problem.message),
-      h("a", { href: "#/executions" }, "All executions")));
+      h("a", wayBack(), "Back to the list")));
   }
 
   async change(state, changed) {
@@ -107,7 +108,7 @@ class ExecutionPage {
       { title: "Checkpoint", element: this.checkpoint.element, onShow: () => this.checkpoint.load() },
     ]);
     set(this.root, h("section", { class: "view execution" },
-      h("header", { class: "view-head" }, h("div", { class: "crumb" }, h("a", { href: "#/executions" }, "Executions"), h("span", { class: "id" }, this.id)),
+      h("header", { class: "view-head" }, h("div", { class: "crumb" }, h("a", wayBack(), "Executions"), h("span", { class: "id" }, this.id)),
         h("div", { class: "title-line" }, this.title, this.pill, this.actions.element), this.bar, this.facts.element, this.failure, this.approvals.element, this.budget.element),
       h("div", { class: "columns" },
         h("div", { class: "column column-graph" }, this.graph.element, this.node.element, this.timeline.element),

@@ -4,8 +4,9 @@ import { get, persist, Problem } from "./api.js";
 import { problemText } from "./dialog.js";
 import { attribute, freshId, h, say, set } from "./dom.js";
 import * as format from "./format.js";
-import { pill, setPill } from "./icons.js";
 import { followList } from "./list_news.js";
+import { Line } from "./list_row.js";
+import { entryHere, freshEntry, leave, placeOf } from "./places.js";
 import { STATUSES } from "./state.js";
 
 const FIRST_PAGE = 100;
@@ -27,13 +28,18 @@ class List {
     this.order = [];
     this.shown = [];
     this.cursor = null;
-    this.loading = false;
+    this.loading = null;
     this.asking = new Set();
     this.lines = new Map();
     this.search = (query.get("search") ?? "").toLowerCase();
     this.listening = signal;
+    this.entry = entryHere();
+    this.place = placeOf(this.entry) ?? null;
     this.build();
-    signal.addEventListener("abort", () => this.sizes.disconnect());
+    signal.addEventListener("abort", () => {
+      this.sizes.disconnect();
+      this.leave();
+    });
   }
 
   // Elements
@@ -85,7 +91,7 @@ class List {
         this.search = text;
         // So that Back leads to what was found.
         this.ask("search", text);
-        history.replaceState(null, "", this.address());
+        history.replaceState({ list: this.entry }, "", this.address());
         this.arrange();
       },
     });
@@ -95,8 +101,11 @@ class List {
 
   /** List others, in this same view: what has the focus, and what is typed into the search, stays. */
   filter(name, value) {
+    this.leave();
     this.ask(name, value);
-    history.pushState(null, "", this.address());
+    this.entry = freshEntry();
+    history.pushState({ list: this.entry }, "", this.address());
+    this.scroller.scrollTop = 0;
     this.rows.clear();
     this.order = [];
     this.cursor = null;
@@ -116,7 +125,7 @@ class List {
   // Rows
 
   path(cursor) {
-    const query = new URLSearchParams({ limit: cursor ? NEXT_PAGES : FIRST_PAGE });
+    const query = new URLSearchParams({ limit: cursor || this.place?.first ? NEXT_PAGES : FIRST_PAGE });
     for (const name of ["status", ...FIELDS]) if (this.query.get(name)) query.set(name, this.query.get(name));
     if (cursor) query.set("cursor", cursor);
     return `/executions?${query}`;
@@ -157,28 +166,66 @@ class List {
     this.take(page.executions);
     for (const tell of news) tell();
     this.arrange();
+    await this.goBack(this.listening);
   }
 
+  /** Load a page further down, unless one is on its way or there is none; done when it is shown. */
   async more() {
-    if (this.cursor === null || this.loading) return;
+    if (this.cursor === null) return;
+    this.loading ??= this.next().finally(() => {
+      this.loading = null;
+    });
+    if (await this.loading) this.arrange();
+  }
+
+  /** Take the next page; return whether it came. */
+  async next() {
     const { cursor, listening: signal } = this;
-    this.loading = true;
     try {
       const { page, news } = await this.page(cursor, signal);
       // The list may have been loaded anew, and go on elsewhere.
-      if (cursor !== this.cursor) return;
+      if (cursor !== this.cursor) return false;
       this.take(page.executions);
       this.cursor = page.next_cursor;
       for (const tell of news) tell();
+      return true;
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted) return false;
       if (!(error instanceof Problem)) throw error;
       say(this.count, error.message);
-      return;
-    } finally {
-      this.loading = false;
+      return false;
     }
-    this.arrange();
+  }
+
+  reaches(row) {
+    return this.order.length > 0 && inOrder(this.order[this.order.length - 1], row) >= 0;
+  }
+
+  /** Keep what is in sight, for whoever comes back, and which execution they went to. */
+  leave() {
+    const { scrollTop: top } = this.scroller;
+    const number = Math.floor(top / this.height());
+    const [, opened] = location.hash.match(/^#\/executions\/(\w+)/) ?? [];
+    leave(this.entry, this.address(), { first: top > 0 ? this.shown[number] ?? null : null, hidden: top - number * this.height(), opened });
+  }
+
+  /** Show what was in sight when this list was left, however far down, unless somebody scrolls meanwhile. */
+  async goBack(signal) {
+    const { place } = this;
+    this.place = null;
+    if (place === null) return;
+    const { first, hidden, opened } = place;
+    while (first && this.cursor !== null && !this.reaches(first)) {
+      const { cursor } = this;
+      await this.more();
+      if (signal.aborted || this.cursor === cursor) return;
+    }
+    if (this.scroller.scrollTop > 0) return;
+    const number = first ? this.shown.findIndex((row) => inOrder(row, first) >= 0) : -1;
+    if (number >= 0) this.scroller.scrollTop = number * this.height() + hidden;
+    this.draw();
+    const { activeElement } = document;
+    if (activeElement === document.body || activeElement.id === "main") this.lines.get(opened)?.link.focus({ preventScroll: true });
   }
 
   take(rows) {
@@ -239,8 +286,7 @@ class List {
   }
 
   arrange() {
-    this.order = [...this.rows.values()].sort((one, other) =>
-      other.created_at < one.created_at ? -1 : other.created_at > one.created_at ? 1 : other.execution_id < one.execution_id ? -1 : 1);
+    this.order = [...this.rows.values()].sort(inOrder);
     this.shown = this.search ? this.order.filter((row) => this.matches(row)) : this.order;
     const more = this.cursor === null ? "" : " or more";
     say(this.count, this.search ? `${this.shown.length} of ${this.order.length}${more} listed` : `${format.count(this.order.length, "execution")}${more}`);
@@ -278,8 +324,13 @@ class List {
       .some((text) => text.toLowerCase().includes(this.search));
   }
 
+  /** Of a row, in pixels. */
+  height() {
+    return parseFloat(getComputedStyle(this.scroller).getPropertyValue("--row")) || 44;
+  }
+
   draw() {
-    const height = parseFloat(getComputedStyle(this.scroller).getPropertyValue("--row")) || 44;
+    const height = this.height();
     const top = Math.max(0, Math.floor(this.scroller.scrollTop / height) - OVERSCAN);
     const end = Math.min(this.shown.length, Math.ceil((this.scroller.scrollTop + this.scroller.clientHeight) / height) + OVERSCAN);
     this.body.style.setProperty("height", `${this.shown.length * height}px`);
@@ -322,45 +373,9 @@ class List {
   }
 }
 
-/** One row. Its elements are changed, never rebuilt: what has the focus keeps it. */
-class Line {
-  constructor(row) {
-    this.pill = pill(row.status);
-    this.link = h("a", { href: `#/executions/${row.execution_id}` });
-    this.id = h("span", { class: "id" }, format.shortId(row.execution_id));
-    this.bar = h("span", { class: "bar-fill" });
-    this.percent = h("span", { class: "number" });
-    this.user = h("span");
-    this.age = h("span");
-    this.tokens = h("span");
-    this.cost = h("span");
-    const cell = (name, ...children) => h("span", { role: "cell", class: `col-${name}` }, children);
-    this.element = h("div", { class: "row", role: "row" },
-      cell("status", this.pill), cell("workflow", this.link, this.id),
-      cell("progress", h("span", { class: "bar", "aria-hidden": "true" }, this.bar), this.percent),
-      cell("user", this.user), cell("age", this.age), cell("tokens", this.tokens), cell("cost", this.cost));
-  }
-
-  show(row, place, height) {
-    this.place = place;
-    this.element.style.setProperty("top", `${place * height}px`);
-    attribute(this.element, "aria-rowindex", place + 2);
-    if (this.row === row) return;
-    this.row = row;
-    setPill(this.pill, row.status);
-    say(this.link, row.workflow.name);
-    this.bar.style.setProperty("width", `${row.percent}%`);
-    attribute(this.bar, "class", `bar-fill state-${row.status}`);
-    say(this.percent, format.percent(row.percent));
-    say(this.user, row.user_id ?? "–");
-    attribute(this.user, "title", row.user_id);
-    say(this.tokens, format.tokens(row.usage));
-    say(this.cost, format.money(row.cost));
-    this.showAge();
-  }
-
-  showAge() {
-    say(this.age, format.age(format.now() - format.seconds(this.row.created_at)));
-    attribute(this.age, "title", format.dateTime(this.row.created_at));
-  }
+/** Newest first. */
+function inOrder(one, other) {
+  if (one.created_at !== other.created_at) return one.created_at > other.created_at ? -1 : 1;
+  if (one.execution_id === other.execution_id) return 0;
+  return one.execution_id > other.execution_id ? -1 : 1;
 }

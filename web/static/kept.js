@@ -1,4 +1,4 @@
-// What somebody has typed and not sent: it outlives a view, not the tab, and is shown to nobody else.
+// What somebody has typed and not sent, and where they were: it outlives a view, not the tab, and nobody else gets it.
 
 import { session } from "./session.js";
 
