@@ -88,6 +88,13 @@ class ApprovalNode(NodeType):
         self._clock = clock
 
     def check_config(self, config: Mapping[str, object]) -> Iterable[Problem]:
+        if "default" in config and config.get("timeout") is None:
+            yield Problem(
+                "useless-field",
+                "`default` is never used: without `timeout` the node waits for its signal for ever",
+                path="default",
+                hint="add `timeout` beside it, in seconds, or remove `default`",
+            )
         form = config.get("form")
         if not isinstance(form, dict) or has_template(form):
             return

@@ -74,15 +74,29 @@ async def test_default_of_null_is_a_default() -> None:
 
 
 def test_approval_config_is_checked() -> None:
-    assert problems("approval", {"form": YES_OR_NO, "default": {"ok": True}}) == []
+    in_time = {"form": YES_OR_NO, "timeout": 60}
+    assert problems("approval", {**in_time, "default": {"ok": True}}) == []
     assert problems("approval", {"form": {"type": "objekt"}}) == [("bad-form", "form.type")]
-    assert problems("approval", {"form": YES_OR_NO, "default": {"ok": 1}}) == [("bad-default", "default.ok")]
-    assert problems("approval", {"form": YES_OR_NO, "default": {"ok": "{{ inputs.ok }}"}}) == []
+    assert problems("approval", {**in_time, "default": {"ok": 1}}) == [("bad-default", "default.ok")]
+    assert problems("approval", {**in_time, "default": {"ok": "{{ inputs.ok }}"}}) == []
+
+
+@pytest.mark.parametrize("config", [{"default": "no"}, {"default": None}, {"default": "no", "timeout": None}])
+def test_default_of_an_approval_that_waits_for_ever_is_refused(config: dict[str, Any]) -> None:
+    assert problems("approval", config) == [("useless-field", "default")]
+    assert problems("approval", {**config, "timeout": "{{ inputs.seconds }}"}) == []
+
+
+def test_default_is_refused_for_its_form_and_for_having_no_timeout_at_once() -> None:
+    assert problems("approval", {"form": YES_OR_NO, "default": 1}) == [
+        ("useless-field", "default"),
+        ("bad-default", "default"),
+    ]
 
 
 def test_form_that_refers_to_the_network_is_refused_and_not_fetched() -> None:
     form = {"$ref": "http://127.0.0.1:9/form.json"}
-    assert problems("approval", {"form": form, "default": 1}) == [("bad-form", "form['$ref']")]
+    assert problems("approval", {"form": form, "timeout": 1, "default": 1}) == [("bad-form", "form['$ref']")]
 
 
 @pytest.mark.parametrize(

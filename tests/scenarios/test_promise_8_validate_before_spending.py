@@ -63,6 +63,9 @@ CANNOT_FINISH: dict[str, JsonObject] = {
     "a default that its form refuses": workflow(
         llm("a", "x", model="fake/x"), approval("b", needs=["a"], form={"type": "boolean"}, timeout=1, default="yes")
     ),
+    "a default that no time leads to": workflow(
+        llm("a", "x", model="fake/x"), approval("b", needs=["a"], default="yes")
+    ),
     "two nodes of one name": workflow(llm("a", "x", model="fake/x"), llm("a", "y", model="fake/x")),
     "no node": workflow(),
 }
