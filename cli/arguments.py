@@ -80,6 +80,16 @@ def parse_user(user_id: str | None, role: str | None = None, tier: str | None = 
     return ExecutionUser(user_id, role or "user", tier or "") if user_id else None
 
 
+def gather_budget(tokens: int | None, money: str | None, warn: bool) -> JsonObject:
+    """Return the budget that the options name; what makes no sense is left for the engine to refuse."""
+    budget: JsonObject = {"mode": "warn" if warn else "hard"}
+    if tokens is not None:
+        budget["tokens"] = tokens
+    if money is not None:
+        budget["money"] = money
+    return budget
+
+
 def _split(pair: str, option: str) -> tuple[str, str]:
     name, separator, value = pair.partition("=")
     if not name or not separator:

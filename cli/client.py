@@ -38,6 +38,7 @@ class Client(Protocol):
         labels: dict[str, str],
         durability: str | None,
         idempotency_key: str | None,
+        budget: JsonObject | None = None,
     ) -> str:
         """Start an execution of a workflow (name, fingerprint or document) and return its id."""
         ...
@@ -142,6 +143,7 @@ class HttpClient:
         labels: dict[str, str],
         durability: str | None,
         idempotency_key: str | None,
+        budget: JsonObject | None = None,
     ) -> str:
         body = {
             "workflow": workflow,
@@ -149,6 +151,7 @@ class HttpClient:
             "user": user.to_json() if user else None,
             "labels": labels,
             "durability": durability,
+            "budget": budget,
         }
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         answer = await self._ask("POST", "/executions", json=body, headers=headers)

@@ -42,6 +42,7 @@ class LocalClient:
         labels: dict[str, str],
         durability: str | None,
         idempotency_key: str | None,
+        budget: JsonObject | None = None,
     ) -> str:
         return await self._service.start(
             workflow,
@@ -50,6 +51,7 @@ class LocalClient:
             user=user,
             labels=labels,
             durability=durability,
+            budget=budget,
             idempotency_key=idempotency_key,
         )
 

@@ -54,6 +54,12 @@ User = Annotated[
     str | None,
     typer.Option("--user", envvar="OFFBOOK_USER", metavar="ID", help="The execution user: on whose behalf it runs."),
 ]
+Tokens = Annotated[int | None, typer.Option("--tokens", min=0, help="Budget in tokens.")]
+Money = Annotated[
+    str | None,
+    typer.Option("--money", metavar="AMOUNT", help="Budget in money, in the price table's currency: 1.50."),
+]
+Warn = Annotated[bool, typer.Option("--warn", help="Say so when the budget is used up; else calls wait for more.")]
 
 DEFAULT_DATA_DIR = DEFAULT_FOLDER
 

@@ -37,6 +37,9 @@ def run(
     idempotency_key: Annotated[
         str | None, typer.Option("--idempotency-key", metavar="KEY", help="A repeat starts nothing.")
     ] = None,
+    tokens: options.Tokens = None,
+    money: options.Money = None,
+    warn: options.Warn = False,
     watch: options.Watch = False,
     detach: options.Detach = False,
     as_json: options.AsJson = False,
@@ -45,7 +48,9 @@ def run(
     database: options.Database = None,
     imports: options.Imports = None,
 ) -> None:
-    """Run a workflow to its end: here, or on a server."""
+    """Run a workflow to its end: here, or on a server. A budget takes the place of the workflow's."""
+    named = tokens is not None or money is not None or warn
+    budget = arguments.gather_budget(tokens, money, warn) if named else None
 
     async def begin(client: Client) -> str:
         reference, document = await workflow_of(client, workflow)
@@ -56,6 +61,7 @@ def run(
             labels=arguments.parse_labels(labels or ()),
             durability=durability,
             idempotency_key=idempotency_key,
+            budget=budget,
         )
 
     target = options.target(server, data_dir, database, imports)

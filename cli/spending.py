@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from offbook.cli import options
+from offbook.cli import arguments, options
 from offbook.cli.client import Client
 from offbook.cli.connect import Target, connect
 from offbook.cli.exits import ExitCode, UsageRefused, console
@@ -22,9 +22,6 @@ UserArgument = Annotated[str | None, typer.Argument(metavar="USER", envvar="OFFB
 UserOption = Annotated[str | None, typer.Option("--user", metavar="ID", help="Whose budget it is.")]
 ExecutionOption = Annotated[str | None, typer.Option("--execution", metavar="ID", help="Or the execution's.")]
 Scope = Annotated[str, typer.Option("--scope", help="Of a user: day, month or total.")]
-Tokens = Annotated[int | None, typer.Option("--tokens", min=0)]
-Money = Annotated[str | None, typer.Option("--money", metavar="AMOUNT", help="In the price table's currency: 1.50.")]
-Warn = Annotated[bool, typer.Option("--warn", help="Say so when it is used up; else calls wait for more.")]
 
 
 def usage(
@@ -85,19 +82,15 @@ def set_budget(
     user: UserOption = None,
     execution: ExecutionOption = None,
     scope: Scope = "total",
-    tokens: Tokens = None,
-    money: Money = None,
-    warn: Warn = False,
+    tokens: options.Tokens = None,
+    money: options.Money = None,
+    warn: options.Warn = False,
     server: options.Server = None,
     data_dir: options.DataDir = options.DEFAULT_DATA_DIR,
     database: options.Database = None,
 ) -> None:
     """Set what a user may spend in a day, a month or all in all, or what one execution may."""
-    budget: JsonObject = {"mode": "warn" if warn else "hard"}
-    if tokens is not None:
-        budget["tokens"] = tokens
-    if money is not None:
-        budget["money"] = money
+    budget = arguments.gather_budget(tokens, money, warn)
 
     async def put(client: Client, whose: str) -> None:
         if user:

@@ -49,6 +49,24 @@ def completing(service: DummyService) -> DummyService:
     return service
 
 
+@pytest.mark.parametrize(
+    ("given", "budget"),
+    [
+        (("--tokens", "500"), {"tokens": 500, "mode": "hard"}),
+        (("--tokens", "0"), {"tokens": 0, "mode": "hard"}),
+        (("--money", "0.50", "--warn"), {"money": "0.50", "mode": "warn"}),
+        ((), None),
+    ],
+)
+async def test_run_sends_a_budget(
+    offbook: Run, server: str, completing: DummyService, workflow: str, given: tuple[str, ...], budget: object
+) -> None:
+    run = await offbook("run", workflow, "--user", "ada", *given, "--server", server)
+    assert (run.code, run.err) == (0, "")
+    (execution,) = completing.executions.values()
+    assert execution.budget == budget
+
+
 async def test_run_prints_the_result(offbook: Run, server: str, completing: DummyService, workflow: str) -> None:
     run = await offbook(
         "run", workflow, "--input", "chapters=3", "--user", "ada", "--label", "team=x", "--server", server

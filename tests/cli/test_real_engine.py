@@ -45,6 +45,39 @@ async def test_run_completes_with_the_result(offbook: Run, flow: WriteFlow, tmp_
     assert not (tmp_path / "data" / "server.json").exists()
 
 
+async def test_run_keeps_to_its_own_budget(spawn: Spawn, offbook: Run, flow: WriteFlow) -> None:
+    flow()
+    process = await spawn(*RUN, "--watch", "--tokens", "0")
+    execution_id = (await line_with(process, "execution ")).split()[1]
+    await line_with(process, "waiting")
+    waits = json.loads((await offbook("status", execution_id, "--json", "--data-dir", "data")).out)
+    assert (waits["status"], waits["waiting"]["kind"]) == ("waiting", "budget")
+    raised = ("budget", "set", "--execution", execution_id, "--tokens", "900000", "--data-dir", "data")
+    assert (await offbook(*raised)).code == 0
+    run = await ended(process)
+    assert (run.code, run.err) == (0, "")
+    assert run.out.endswith("a chapter / a chapter / a chapter\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--tokens", "5", "--money", "1"), "give either tokens or money"),
+        (("--warn",), "give either tokens or money"),
+        (("--money", "much"), "must be text"),
+    ],
+)
+async def test_budget_that_makes_no_sense_is_refused_as_budget_set_refuses_it(
+    offbook: Run, flow: WriteFlow, tmp_path: Path, given: tuple[str, ...], said: str
+) -> None:
+    flow()
+    run = await offbook(*RUN, *given)
+    told = await offbook("budget", "set", "--execution", "0" * 32, *given, "--data-dir", "data")
+    assert (run.code, told.code) == (1, 1)
+    assert said in run.err
+    assert run.err == told.err
+
+
 async def test_failed_run_is_resumed_by_the_command_it_prints(offbook: Run, flow: WriteFlow) -> None:
     flow(chapter_script=FAILS_ONCE)
     run = await offbook(*RUN)

@@ -58,6 +58,7 @@ class DummyExecution:
     result: JsonValue = None
     signals: list[tuple[str, JsonValue]] = field(default_factory=list)
     guidance: str = ""
+    budget: JsonObject | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def change(self, **values: JsonValue) -> None:
@@ -270,7 +271,7 @@ class DummyService:
                 raise IdempotencyConflict(idempotency_key, execution_id)
             return execution_id
         execution_id = f"{len(self.executions) + 1:032x}"
-        execution = DummyExecution(execution_id, user, workflow, inputs, labels or {}, durability)
+        execution = DummyExecution(execution_id, user, workflow, inputs, labels or {}, durability, budget=budget)
         self.executions[execution_id] = execution
         if idempotency_key:
             self.requests[idempotency_key] = (request, execution_id)
