@@ -9,6 +9,7 @@ from pykka import ActorRef
 from offbook.actors.account_messages import AskCall, CallAllowed, CallEnded, CallHeldBack, Charged, ExecutionLeft
 from offbook.actors.surroundings import Surroundings, Teller
 from offbook.workflows.bookings import user_of
+from offbook.workflows.budgets import Budget
 from offbook.workflows.effects import StartNode
 from offbook.workflows.messages import NodeFailed, NodeFinished, NodeParked, NodeReused, RunMessage
 from offbook.workflows.plan import PlanNode
@@ -35,7 +36,8 @@ class Purse:
         self._accounts = accounts
         self._ref = ref
         self._user_id = user_of(run)
-        self._asked: dict[Place, StartNode] = {}
+        self._asked: dict[Place, tuple[StartNode, Budget | None]] = {}
+        """And the budget of the execution that each was asked under: it may be another one when the answer comes."""
         self._allowed: set[Place] = set()
         self._told: set[tuple[str, int, int, int]] = set()
         """Places in the ledger of which the account knows."""
@@ -43,7 +45,7 @@ class Purse:
     def ask(self, effect: StartNode) -> None:
         """Ask whether an attempt may begin."""
         run = self._run
-        self._asked[effect.node_id, effect.item] = effect
+        self._asked[effect.node_id, effect.item] = (effect, run.budget)
         self._accounts.tell(
             AskCall(
                 user_id=self._user_id,
@@ -63,19 +65,28 @@ class Purse:
         """Its account is another one: tell it all anew."""
         self._told.clear()
         self._tell_charges()
-        for effect in list(self._asked.values()):
+        for effect in self.take_asked():
             self.ask(effect)
 
     def allowed(self, message: CallAllowed) -> StartNode | None:
         """Return the attempt that may begin; None if it is not wanted any more."""
-        effect = self._answered(message)
-        if effect is not None:
-            self._allowed.add((message.node_id, message.item))
-        return effect
+        asked = self._answered(message)
+        if asked is None:
+            return None
+        self._allowed.add((message.node_id, message.item))
+        return asked[0]
 
     def held_back(self, message: CallHeldBack, at: float) -> NodeParked | None:
-        """Return what happens to the attempt that may not begin; None if it is not wanted any more."""
-        if self._answered(message) is None:
+        """Return what happens to the attempt that may not begin; None if it is not wanted any more, or asked anew.
+
+        Nobody would tell of the room in a budget that was set between question and answer.
+        """
+        asked = self._answered(message)
+        if asked is None:
+            return None
+        effect, budget = asked
+        if budget != self._run.budget:
+            self.ask(effect)
             return None
         node_id, item = message.node_id, message.item
         name, until = message.budget, message.until
@@ -83,20 +94,20 @@ class Purse:
             node_id, item, message.attempt, message.epoch, HELD_BACK, name, until, None, None, False, at
         )
 
-    def _answered(self, message: CallAllowed | CallHeldBack) -> StartNode | None:
+    def _answered(self, message: CallAllowed | CallHeldBack) -> tuple[StartNode, Budget | None] | None:
         """Take the attempt that an answer is for; None, and its end, if it is not asked for any more."""
         place = (message.node_id, message.item)
-        effect = self._asked.get(place)
-        if effect is None or (effect.attempt, self._run.epoch) != (message.attempt, message.epoch):
+        asked = self._asked.get(place)
+        if asked is None or (asked[0].attempt, self._run.epoch) != (message.attempt, message.epoch):
             self._end(place, message.attempt, message.epoch)
             return None
         del self._asked[place]
-        return effect
+        return asked
 
     def take_asked(self) -> list[StartNode]:
         """Return the attempts that wait for a word, in order, and forget them: they are not wanted any more."""
         asked, self._asked = self._asked, {}
-        return list(asked.values())
+        return [effect for effect, _ in asked.values()]
 
     def note(self, message: RunMessage) -> None:
         """Tell what a message that was applied means for the account."""

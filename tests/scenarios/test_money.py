@@ -136,16 +136,35 @@ async def test_what_waits_for_a_users_budget_waits_on_after_an_interruption(
     assert payload["cost"] == {"amount": "0.296", "currency": "USD", "partial": False}
 
 
-async def test_pause_while_the_account_is_read_leaves_nobody_waiting_for_ever(
-    opened: Open, model: FakeModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    may_read, plainly = threading.Event(), SqlLedger.spent_by_day
+@pytest.fixture
+def may_read(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Until it is set, no account is read."""
+    told, plainly = threading.Event(), SqlLedger.spent_by_day
 
     def when_told(books: SqlLedger, user_id: str, without: Collection[str]) -> dict[str, Usage]:
-        may_read.wait(PATIENCE)
+        told.wait(PATIENCE)
         return plainly(books, user_id, without)
 
     monkeypatch.setattr(SqlLedger, "spent_by_day", when_told)
+    return told
+
+
+async def test_budget_that_is_raised_before_the_account_has_answered_is_the_one_that_counts(
+    opened: Open, model: FakeModel, may_read: threading.Event
+) -> None:
+    worker = await opened(providers=model.providers)
+    await put_budget(worker, {"scope": "total", "tokens": 1000})
+    execution_id = await worker.start(book(), budget={"tokens": 0})
+    await worker.until(execution_id, lambda payload: payload["status"] == "running")
+    assert (await worker.call("PUT", f"/executions/{execution_id}/budget", {"tokens": 1000})).status == 204
+    may_read.set()
+    assert (await worker.rest(execution_id))["status"] == "completed"
+    assert len(model.asked) == 8
+
+
+async def test_pause_while_the_account_is_read_leaves_nobody_waiting_for_ever(
+    opened: Open, model: FakeModel, may_read: threading.Event
+) -> None:
     worker = await opened(providers=model.providers)
     await put_budget(worker, {"scope": "total", "tokens": 0})
     execution_id = await worker.start(book())
