@@ -63,6 +63,7 @@ def progressed(call: Call, at: float) -> NodeProgressed | None:
         fraction=fraction,
         entries=entries,
         usage=call.tokens,
+        model=call.model,
     )
 
 

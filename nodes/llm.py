@@ -53,6 +53,10 @@ class LlmNode(NodeType):
         model = config.get("model")
         return self._prices.price(usage, model if isinstance(model, str) else None) if self._prices else usage
 
+    def model_of(self, config: Mapping[str, object]) -> str:
+        model = config.get("model")
+        return model if isinstance(model, str) and not has_template(model) else ""
+
     def keys_needed(self, config: Mapping[str, object]) -> Iterable[str]:
         return keys_needed(config, self._providers)
 

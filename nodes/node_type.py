@@ -51,6 +51,14 @@ class NodeType(ABC):
         """
         return None
 
+    def model_of(self, config: Mapping[str, object]) -> str:
+        """Name the model (`provider/name`) that a node with this config, as it is written, calls.
+
+        Empty if it calls none, or if that is known only when the node runs. An attempt that was lost with its process
+        is charged to it if nothing repeats it.
+        """
+        return ""
+
     def keys_needed(self, config: Mapping[str, object]) -> Iterable[str]:
         """Yield the providers without whose key a node with this config, as it is written, cannot run."""
         return ()

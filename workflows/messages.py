@@ -126,6 +126,8 @@ class NodeProgressed:
     """(kind, text) in order, kind one of progress, thinking, text."""
     usage: Usage | None = None
     """Tokens of this attempt so far."""
+    model: str = ""
+    """Which model used them; empty if the attempt did not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,8 @@ class PlanNode:
     needs_user: bool
     estimate: Usage | None
     """What one attempt will use, at a guess; None: it never uses any tokens."""
+    model: str
+    """The one that an attempt calls, as far as that is written; empty: none, or nobody knows yet."""
     checks: tuple[CheckSpec, ...]
     """What an output must pass."""
     check_attempts: int
@@ -140,6 +142,7 @@ def _plan_node(
         produces_content=info.produces_content,
         needs_user=info.needs_user,
         estimate=info.estimate(body.config),
+        model=info.model_of(body.config),
         checks=resolve_checks(body.checks, workflow.checks) if body.checks else (),
         # A type may have a check of its own, as `json` of llm is: where nothing else is said it is tried as often.
         check_attempts=body.check_retry.attempts if given else retry.attempts,

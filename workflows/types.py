@@ -53,6 +53,13 @@ class NodeTypeInfo(Protocol):
         """
         ...
 
+    def model_of(self, config: Mapping[str, object]) -> str:
+        """Name the model (`provider/name`) that a node with this config, as it is written, calls.
+
+        Empty if it calls none, or if that is known only when the node runs.
+        """
+        ...
+
     def keys_needed(self, config: Mapping[str, object]) -> Iterable[str]:
         """Yield the providers without whose key a node with this config, as it is written, cannot run."""
         ...

@@ -65,6 +65,7 @@ class Work:
         "guided",
         "in_flight",
         "items",
+        "live_model",
         "live_usage",
         "output",
         "park",
@@ -77,6 +78,9 @@ class Work:
         "usage",
         "values",
     )
+
+    live_model: str
+    """Which model the `live_usage` is of: set and read with that alone, since most nodes never report any."""
 
     def __init__(self) -> None:
         self.status = NodeStatus.PENDING

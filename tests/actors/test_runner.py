@@ -414,7 +414,7 @@ def test_reports_of_a_moment_are_told_at_once_and_in_order(stage: Stage) -> None
         ctx.text("end")
         ctx.progress(0.25, "a quarter")
         ctx.progress(0.5, "half")
-        ctx.usage(Usage(1, 2))
+        ctx.usage(Usage(1, 2), model="a/b")
         return "done"
 
     heard = stage.play("talk")
@@ -428,7 +428,8 @@ def test_reports_of_a_moment_are_told_at_once_and_in_order(stage: Stage) -> None
     ]
     (progressed, _) = heard.all
     assert isinstance(progressed, NodeProgressed)
-    assert (progressed.fraction, progressed.usage) == (0.5, Usage(1, 2))
+    assert progressed.usage is not None
+    assert (progressed.fraction, progressed.usage.tokens, progressed.model) == (0.5, 3, "a/b")
 
 
 def test_reports_of_a_thread_are_told_while_it_runs_and_few_times(stage: Stage) -> None:

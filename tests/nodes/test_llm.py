@@ -272,6 +272,18 @@ async def test_text_and_thoughts_are_shown_as_they_come() -> None:
     assert made.sink.reports == [("thinking", "Hm."), ("text", "Ye"), ("text", "s.")]
 
 
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [({"model": "a/b"}, "a/b"), ({"model": "{{ inputs.model }}"}, ""), ({"model": 5}, ""), ({}, "")],
+)
+def test_model_is_named_before_the_call_where_no_template_is_in_it(config: dict[str, Any], named: str) -> None:
+    registry = NodeRegistry.with_builtins()
+    for type_name in ("llm", "refine"):
+        node_type = registry.get(type_name)
+        assert node_type is not None
+        assert node_type.model_of(config) == named
+
+
 async def test_usage_is_estimated_until_the_provider_gives_figures() -> None:
     parrot = Parrot(ModelAnswer("12345678", Usage(30, 40), "stop", "m"))
 

@@ -380,6 +380,28 @@ async def test_sigkill_between_answer_and_settlement_charges_no_attempt_twice_an
     assert payload["usage"] == {"input_tokens": 42, "output_tokens": 18, "estimated": True}
 
 
+async def test_call_that_a_sigkill_lost_and_nothing_repeats_is_charged_to_its_model(
+    serve: Serve, model: FakeModel
+) -> None:
+    model.reply = lambda asked: Reply(hangs=True) if asked.number == 1 else Reply(status=401)
+    first = await serve()
+    body = {
+        "workflow": workflow(bounded(llm("a", "outline", model="fake/writer"))),
+        "user": ADA,
+        "durability": "sync",
+    }
+    execution_id = (await first.call("POST", "/executions", body))["execution_id"]
+    await model.until(lambda: model.count("outline") == 1)
+    assert await first.end(signal.SIGKILL) == -signal.SIGKILL
+    second = await serve()
+    await second.until_status(execution_id, "failed")
+    report = await second.call("GET", "/users/ada/usage")
+    # Seven characters asked, at four to a token, and as many answered as there may be.
+    assert [(each["model"], each["input_tokens"], each["output_tokens"]) for each in report["by_model"]] == [
+        ("fake/writer", 2, 3)
+    ]
+
+
 async def test_call_that_waited_for_a_limit_at_a_sigkill_is_not_charged(
     serve: Serve, model: FakeModel, tmp_path: Path
 ) -> None:

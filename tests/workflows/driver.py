@@ -43,6 +43,9 @@ class AnyType:
         tokens = config.get("estimate")
         return Usage(0, tokens, estimated=True) if isinstance(tokens, int) else NO_USAGE
 
+    def model_of(self, config: Mapping[str, object]) -> str:
+        return str(config.get("model", ""))
+
     def keys_needed(self, config: object) -> Iterable[str]:
         return ()
 

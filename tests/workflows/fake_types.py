@@ -76,6 +76,9 @@ class FakeType:
     def estimate(self, config: Mapping[str, object]) -> Usage | None:
         return Usage(10, 100, estimated=True) if self._needs_model else None
 
+    def model_of(self, config: Mapping[str, object]) -> str:
+        return ""
+
     def keys_needed(self, config: Mapping[str, object]) -> Iterable[str]:
         return ()
 

@@ -113,6 +113,27 @@ def test_what_a_lost_call_had_shown_counts_where_its_actor_crashed_for_good() ->
     assert owed(drive) == [("a", NO_ITEM, 1, 1, Usage(3, 7, estimated=True))]
 
 
+def models(drive: Drive) -> list[str]:
+    return [each.model for each in drive.run.unsettled or ()]
+
+
+def test_lost_call_is_owed_under_the_model_that_its_node_names() -> None:
+    lost = {"id": "a", "config": {"estimate": 50, "model": "a/b"}}
+    drive = Drive(workflow(lost, {**lost, "id": "unnamed", "config": {"estimate": 7}}))
+    drive.apply(TakenUp(2, drive.now))
+    drive.apply(CancelRequested(drive.now))
+    assert models(drive) == ["a/b", ""]
+
+
+def test_lost_call_is_owed_under_the_model_that_it_told_of() -> None:
+    drive = Drive(workflow({"id": "a", "config": {"model": "a/b"}}, {"id": "b", "config": {"model": "a/b"}}))
+    for node_id, model in (("a", "c/d"), ("b", "")):
+        usage = Usage(3, 7, estimated=True)
+        drive.apply(NodeProgressed(node_id, None, 1, 1, drive.now, usage=usage, model=model))
+    drive.apply(CrashedForGood(1, NodeError("crash", "again and again"), drive.now))
+    assert models(drive) == ["c/d", "a/b"]
+
+
 def test_lost_calls_survive_a_checkpoint() -> None:
     drive = Drive(workflow({"id": "a"}))
     drive.apply(TakenUp(2, drive.now))

@@ -136,6 +136,7 @@ def progressed(run: RunState, message: NodeProgressed, effects: list[Effect]) ->
         work.fraction = max(work.fraction, message.fraction)
     if message.usage is not None:
         work.live_usage = message.usage
+        work.live_model = message.model
     for kind, text in message.entries:
         run.steps.stream(run.now, node.id, message.item, _ENTRY_KINDS[kind], text, run.revision)
     run.touch(node.index, work)

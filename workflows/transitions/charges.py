@@ -18,7 +18,7 @@ def charge(run: RunState, node: PlanNode, item: int | None, work: Work, usage: U
         _write_off(run, node, item, work, usage, model)
 
 
-def _write_off(run: RunState, node: PlanNode, item: int | None, work: Work, usage: Usage, model: str = "") -> None:
+def _write_off(run: RunState, node: PlanNode, item: int | None, work: Work, usage: Usage, model: str) -> None:
     """Owe the ledger what calls that were lost with their incarnation are taken to have used."""
     assert run.lost_calls is not None
     estimate = usage._replace(estimated=True)
@@ -34,9 +34,10 @@ def write_off_the_rest(run: RunState) -> None:
     """
     for index, item in list(run.lost_calls or ()):
         node, work = run.plan.nodes[index], run.work_at(index, item)
-        usage = work.live_usage if work.live_usage.tokens else node.estimate or NO_USAGE
-        if usage.tokens:
-            _write_off(run, node, item, work, usage)
+        if work.live_usage.tokens:
+            _write_off(run, node, item, work, work.live_usage, work.live_model or node.model)
+        elif node.estimate is not None and node.estimate.tokens:
+            _write_off(run, node, item, work, node.estimate, node.model)
         work.live_usage = NO_USAGE
 
 
