@@ -1,4 +1,4 @@
-"""Pages of execution lists: cursors, and a row as JSON."""
+"""Pages of lists: cursors, and a row of executions as JSON."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from offbook.workflows.money import cost_json
 from offbook.workflows.records import ExecutionRow
 from offbook.workflows.values import JsonObject, Usage, format_time
 
+MAX_PAGE = 500
 
-def encode_cursor(row: ExecutionRow) -> str:
-    """Name the place after a row."""
-    return base64.urlsafe_b64encode(f"{row.created_at!r} {row.execution_id}".encode()).decode()
+
+def encode_cursor(created_at: float, key: str) -> str:
+    """Name the place after a row, by its time and what tells it from others of that time."""
+    return base64.urlsafe_b64encode(f"{created_at!r} {key}".encode()).decode()
 
 
 def decode_cursor(cursor: str | None) -> tuple[float, str] | None:
@@ -21,8 +23,8 @@ def decode_cursor(cursor: str | None) -> tuple[float, str] | None:
     if not cursor:
         return None
     try:
-        created_at, execution_id = base64.urlsafe_b64decode(cursor.encode()).decode().split(" ")
-        return float(created_at), execution_id
+        created_at, key = base64.urlsafe_b64decode(cursor.encode()).decode().split(" ")
+        return float(created_at), key
     except (ValueError, binascii.Error):
         raise ValidationFailed(
             [Problem("bad-cursor", "cursor: not one that a list gave", "cursor", hint="take `next_cursor` as it is")]

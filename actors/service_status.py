@@ -15,7 +15,7 @@ from pykka import ActorDeadError, ActorRef
 from offbook.actors.directory import Entry
 from offbook.actors.execution_messages import GetChange, GetOutput, GetRest, GetStatus, StatusAnswer
 from offbook.actors.loop import LoopFuture, LoopRef
-from offbook.actors.pages import decode_cursor, encode_cursor, row_json
+from offbook.actors.pages import MAX_PAGE, decode_cursor, encode_cursor, row_json
 from offbook.actors.service_base import ASK_TIMEOUT, STORE_TIMEOUT
 from offbook.actors.service_workflows import ServiceWorkflows
 from offbook.actors.supervisor_messages import ListLive
@@ -39,8 +39,6 @@ SAVE_PATIENCE = 1.0
 
 RESTART_POLL = 0.02
 """Seconds between two looks at whether a crashed actor has been restarted."""
-
-MAX_PAGE = 500
 
 GET_STATUS = GetStatus(None)
 
@@ -202,7 +200,7 @@ class ServiceStatus(ServiceWorkflows):
         page = page[:limit]
         return {
             "executions": [self._row_json(row) for row in page],
-            "next_cursor": encode_cursor(page[-1]) if more else None,
+            "next_cursor": encode_cursor(page[-1].created_at, page[-1].execution_id) if more else None,
         }
 
     def _row_json(self, row: ExecutionRow) -> JsonObject:

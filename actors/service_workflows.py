@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from offbook.actors.pages import MAX_PAGE, decode_cursor, encode_cursor
 from offbook.actors.service_base import STORE_TIMEOUT, ServiceBase
 from offbook.actors.supervisor_messages import KeepWorkflow
 from offbook.workflows.document import Workflow
@@ -23,13 +26,21 @@ class ServiceWorkflows(ServiceBase):
         self._catalogue.name(plan)
         return {"name": plan.workflow.name, "fingerprint": plan.fingerprint}
 
-    async def list_workflows(self) -> list[JsonObject]:
-        """Return the registered workflows, newest first."""
-        rows = await self._read(self._reader.list_workflows)
-        return [
-            {"name": row.name, "fingerprint": row.fingerprint, "created_at": format_time(row.created_at)}
-            for row in rows
-        ]
+    async def list_workflows(
+        self, *, name: str | None = None, cursor: str | None = None, limit: int = 50
+    ) -> JsonObject:
+        """Return a page of the registered workflows, newest first; of one name, its versions."""
+        limit = max(1, min(limit, MAX_PAGE))
+        after = decode_cursor(cursor)
+        rows = await self._read(partial(self._reader.list_workflows, name=name, after=after, limit=limit + 1))
+        page = rows[:limit]
+        return {
+            "workflows": [
+                {"name": row.name, "fingerprint": row.fingerprint, "created_at": format_time(row.created_at)}
+                for row in page
+            ],
+            "next_cursor": encode_cursor(page[-1].created_at, page[-1].fingerprint) if len(rows) > limit else None,
+        }
 
     async def workflow(self, reference: str) -> JsonObject:
         """Return a workflow by fingerprint or name, with its document."""

@@ -253,10 +253,18 @@ class MemoryStore:
                 found = named[0] if named else None
             return (found.row, _copy(found.document)) if found is not None else None
 
-    def list_workflows(self) -> list[WorkflowRow]:
+    def list_workflows(
+        self, *, name: str | None = None, after: tuple[float, str] | None = None, limit: int
+    ) -> list[WorkflowRow]:
         with self._lock:
             self._reads += 1
-            return [each.row for each in self._registered()]
+            found = [each.row for each in self._registered()]
+        return [
+            row
+            for row in found
+            if (name is None or row.name == name)
+            and (after is None or (-row.created_at, row.fingerprint) > (-after[0], after[1]))
+        ][:limit]
 
     def provider_key(self, user_id: str, provider: str) -> bytes | None:
         with self._lock:

@@ -130,13 +130,19 @@ class SqlReader:
             row = connection.execute(query).first()
         return (_workflow(row), unpack(row.document)) if row is not None else None
 
-    def list_workflows(self) -> list[WorkflowRow]:
-        """Those that were registered, newest first."""
-        query = (
-            select(workflows)
-            .where(workflows.c.registered_at.is_not(None))
-            .order_by(workflows.c.registered_at.desc(), workflows.c.fingerprint)
-        )
+    def list_workflows(
+        self, *, name: str | None = None, after: tuple[float, str] | None = None, limit: int
+    ) -> list[WorkflowRow]:
+        """Those that were registered, newest first, strictly after the cursor. Reads no document."""
+        registered_at, fingerprint = workflows.c.registered_at, workflows.c.fingerprint
+        columns = [fingerprint, workflows.c.name, workflows.c.created_at, registered_at]
+        query = select(*columns).where(registered_at.is_not(None))
+        if name is not None:
+            query = query.where(workflows.c.name == name)
+        if after is not None:
+            same = and_(registered_at == after[0], fingerprint > after[1])
+            query = query.where(or_(registered_at < after[0], same))
+        query = query.order_by(registered_at.desc(), fingerprint).limit(limit)
         with self._transaction() as connection:
             rows = connection.execute(query).all()
         return [_workflow(row) for row in rows]

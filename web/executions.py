@@ -20,7 +20,6 @@ from offbook.workflows.caller import Caller
 from offbook.workflows.values import JsonValue
 
 LIST_PARAMETERS = ("status", "workflow", "user", "label", "parent", "cursor", "limit")
-DEFAULT_PAGE = 50
 
 
 class ExecutionRoutes:
@@ -109,7 +108,6 @@ class ExecutionRoutes:
         caller = caller_of(request)
         query = request.query
         parameters.check_names(query, LIST_PARAMETERS)
-        limit = query.get("limit")
         page = await self._service.list_executions(
             caller=caller,
             statuses=parameters.statuses(query),
@@ -118,9 +116,7 @@ class ExecutionRoutes:
             labels=parameters.labels(query),
             parent=parameters.text_parameter(query, "parent"),
             cursor=parameters.text_parameter(query, "cursor"),
-            limit=parameters.whole_number("limit", limit, least=1, most=parameters.MAX_PAGE)
-            if limit is not None
-            else DEFAULT_PAGE,
+            limit=parameters.page_size(query),
         )
         return json_response(page)
 

@@ -15,6 +15,7 @@ from offbook.workflows.states import ExecutionStatus
 MAX_WAIT = 60.0
 """Seconds that one request may wait for news."""
 MAX_PAGE = 500
+DEFAULT_PAGE = 50
 MAX_KEY_LENGTH = 255
 STATUSES = tuple(status.value for status in ExecutionStatus)
 
@@ -44,6 +45,11 @@ def whole_number(name: str, text: str, *, least: int = 0, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
         raise bad_parameter(name, text, f"a whole number from {least} to {most}")
     return int(text)
+
+
+def page_size(query: Mapping[str, str]) -> int:
+    """Return how many rows of a list are asked for by `limit`."""
+    return whole_number("limit", query.get("limit", str(DEFAULT_PAGE)), least=1, most=MAX_PAGE)
 
 
 def _seconds(name: str, text: str) -> float:

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from offbook.web import parameters
 from offbook.web.bodies import read_document
 from offbook.web.callers import caller_of, require_operator
 from offbook.web.executions import json_response
 from offbook.web.service import Service
+
+LIST_PARAMETERS = ("name", "cursor", "limit")
 
 
 class WorkflowRoutes:
@@ -34,8 +37,16 @@ class WorkflowRoutes:
         return json_response(kept, 201, headers={"Location": f"/workflows/{kept['fingerprint']}"})
 
     async def list(self, request: web.Request) -> web.Response:
+        """Answer a page of what is registered, newest first."""
         caller_of(request)
-        return json_response({"workflows": await self._service.list_workflows()})
+        query = request.query
+        parameters.check_names(query, LIST_PARAMETERS)
+        page = await self._service.list_workflows(
+            name=parameters.text_parameter(query, "name"),
+            cursor=parameters.text_parameter(query, "cursor"),
+            limit=parameters.page_size(query),
+        )
+        return json_response(page)
 
     async def show(self, request: web.Request) -> web.Response:
         """Answer a workflow by fingerprint or name, with its document."""

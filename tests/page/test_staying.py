@@ -212,7 +212,7 @@ async def test_view_that_waits_for_its_answer_says_so(server: Server, open_page:
         await expect(page.get_by_text("Loading …")).to_have_css("opacity", "1")
         await route.continue_()
 
-    await page.route("**/workflows", answer_late)
+    await page.route("**/workflows?*", answer_late)
     await page.goto(f"{server.url}/#/workflows")
     await page.locator("#document").wait_for()
     await expect(page.get_by_text("Loading …")).to_have_count(0)

@@ -102,6 +102,24 @@ async def test_workflow_has_picture_text_and_versions_that_are_compared(server: 
     await expect(page.locator(".diff .removed")).to_have_text("- description: A premise in, a short book out.")
 
 
+async def test_workflows_beyond_the_first_page_are_shown(own_server: Server, open_page: Open) -> None:
+    own_server.call("POST", "/workflows", novel(name="oldest"))
+    for number in range(501):
+        own_server.call("POST", "/workflows", slow(name="often", words=1000 + number))
+    page = await open_page("#/workflows/oldest", server=own_server)
+    names = page.get_by_role("navigation", name="Registered workflows")
+    await expect(names.get_by_role("listitem")).to_have_text(["often501 versions", "oldest1 version"])
+    await expect(names.get_by_role("link", name="oldest")).to_have_attribute("aria-current", "true")
+    await names.get_by_role("link", name="often").click()
+    await tab(page, "Versions").click()
+    rows = page.locator(".tree tbody tr")
+    await expect(rows).to_have_count(100)
+    await button(page, "Show older ones").click()
+    await expect(rows).to_have_count(200)
+    await page.goto(f"{own_server.url}/#/start")
+    await expect(page.get_by_label("Workflow", exact=True).locator("option")).to_have_text(["often", "oldest"])
+
+
 async def test_document_is_checked_drawn_and_registered(server: Server, open_page: Open) -> None:
     page = await open_page("#/workflows")
     document = page.get_by_label("A workflow document")

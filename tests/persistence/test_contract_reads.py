@@ -235,7 +235,7 @@ def test_registered_workflow_answers_to_its_name_and_fingerprint(store: Executio
     expected = (WorkflowRow(fingerprint_of("novella"), "novella", BEGAN), document_of("novella"))
     assert store.reader.workflow("novella") == expected
     assert store.reader.workflow(fingerprint_of("novella")) == expected
-    assert store.reader.list_workflows() == [expected[0]]
+    assert store.reader.list_workflows(limit=100) == [expected[0]]
 
 
 def test_name_means_what_was_registered_last(store: ExecutionStore) -> None:
@@ -243,7 +243,7 @@ def test_name_means_what_was_registered_last(store: ExecutionStore) -> None:
     store.writer.commit([new, old])
     assert store.reader.workflow("novella") == (WorkflowRow("b" * 64, "novella", BEGAN + 1), document_of("novella"))
     store.writer.commit([put("novella", BEGAN + 2, "a" * 64)])
-    assert [row.fingerprint for row in store.reader.list_workflows()] == ["a" * 64, "b" * 64]
+    assert [row.fingerprint for row in store.reader.list_workflows(limit=100)] == ["a" * 64, "b" * 64]
     found = store.reader.workflow("novella")
     assert found is not None
     assert found[0].fingerprint == "a" * 64
@@ -251,10 +251,26 @@ def test_name_means_what_was_registered_last(store: ExecutionStore) -> None:
 
 def test_workflows_of_the_same_time_are_told_apart_the_same_way_everywhere(store: ExecutionStore) -> None:
     store.writer.commit([put("novella", BEGAN, each * 64) for each in "bac"])
-    assert [row.fingerprint[0] for row in store.reader.list_workflows()] == ["a", "b", "c"]
+    assert [row.fingerprint[0] for row in store.reader.list_workflows(limit=100)] == ["a", "b", "c"]
     found = store.reader.workflow("novella")
     assert found is not None
     assert found[0].fingerprint == "a" * 64
+
+
+def test_workflows_are_listed_in_pages_and_by_name(store: ExecutionStore) -> None:
+    store.writer.commit([put("novella", BEGAN, each * 64) for each in "bac"])
+    store.writer.commit([put("story", BEGAN + 1, "d" * 64), put("novella", BEGAN + 2, "e" * 64)])
+
+    def listed(name: str | None, after: tuple[float, str] | None = None) -> str:
+        rows = store.reader.list_workflows(name=name, after=after, limit=2)
+        return "".join(row.fingerprint[0] for row in rows)
+
+    assert listed(None) == "ed"
+    assert listed(None, (BEGAN + 1, "d" * 64)) == "ab"
+    assert listed(None, (BEGAN, "b" * 64)) == "c"
+    assert listed("novella") == "ea"
+    assert listed("novella", (BEGAN, "a" * 64)) == "bc"
+    assert listed("nothing") == ""
 
 
 def test_fingerprint_wins_over_a_workflow_that_has_it_as_name(store: ExecutionStore) -> None:
@@ -267,16 +283,16 @@ def test_fingerprint_wins_over_a_workflow_that_has_it_as_name(store: ExecutionSt
 def test_workflow_that_was_only_used_has_no_name_until_it_is_registered(store: ExecutionStore) -> None:
     store.writer.commit([insert(1)])
     assert store.reader.workflow("novella") is None
-    assert store.reader.list_workflows() == []
+    assert store.reader.list_workflows(limit=100) == []
     used = store.reader.workflow(fingerprint_of("novella"))
     assert used == (WorkflowRow(fingerprint_of("novella"), "novella", BEGAN + 1), document_of("novella"))
     store.writer.commit([put("novella", BEGAN + 7)])
-    assert store.reader.list_workflows() == [WorkflowRow(fingerprint_of("novella"), "novella", BEGAN + 7)]
+    assert store.reader.list_workflows(limit=100) == [WorkflowRow(fingerprint_of("novella"), "novella", BEGAN + 7)]
 
 
 def test_workflow_registered_and_used_in_one_batch_is_registered(store: ExecutionStore) -> None:
     store.writer.commit([insert(1), put("novella", BEGAN + 5), insert(2)])
-    assert store.reader.list_workflows() == [WorkflowRow(fingerprint_of("novella"), "novella", BEGAN + 5)]
+    assert store.reader.list_workflows(limit=100) == [WorkflowRow(fingerprint_of("novella"), "novella", BEGAN + 5)]
     assert len(store.reader.load_many([id_of(1), id_of(2)])) == 2
 
 
@@ -304,7 +320,7 @@ def test_every_call_is_one_transaction(store: ExecutionStore) -> None:
         lambda: store.reader.list_executions(ExecutionFilter(labels={"a": "b"}), before=None, limit=3),
         lambda: store.reader.unfinished("w1"),
         lambda: store.reader.workflow("w"),
-        lambda: store.reader.list_workflows(),
+        lambda: store.reader.list_workflows(limit=100),
         lambda: store.reader.ping(),
     ]
     for done, read in enumerate(reads, 1):

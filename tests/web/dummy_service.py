@@ -388,8 +388,12 @@ class DummyService:
         self.workflows["dummy"] = {"name": "dummy", "fingerprint": "f" * 64, "document": document}
         return {"name": "dummy", "fingerprint": "f" * 64}
 
-    async def list_workflows(self) -> list[JsonObject]:
-        return [{"name": name, "fingerprint": kept["fingerprint"]} for name, kept in self.workflows.items()]
+    async def list_workflows(
+        self, *, name: str | None = None, cursor: str | None = None, limit: int = 50
+    ) -> JsonObject:
+        self.calls.append(("list_workflows", {"name": name, "cursor": cursor, "limit": limit}))
+        rows = [{"name": each, "fingerprint": kept["fingerprint"]} for each, kept in self.workflows.items()]
+        return {"workflows": rows[:limit], "next_cursor": "more" if len(rows) > limit else None}
 
     async def workflow(self, reference: str) -> JsonObject:
         if reference not in self.workflows:

@@ -315,6 +315,26 @@ async def test_list_is_newest_first_in_pages(worker: Open) -> None:
     assert (await web.get("/executions?cursor=nonsense")).status == 422
 
 
+async def test_workflows_are_listed_newest_first_in_pages(worker: Open) -> None:
+    web = await worker()
+    for number in range(3):
+        for name in ("story", "report"):
+            assert (await web.post("/workflows", json={**novella(), "name": name, "description": str(number)})).ok
+    names: list[str] = []
+    query = {"limit": "4"}
+    while True:
+        page = await (await web.get("/workflows", params=query)).json()
+        names += [each["name"] for each in page["workflows"]]
+        if page["next_cursor"] is None:
+            break
+        query["cursor"] = page["next_cursor"]
+    assert names == ["report", "story"] * 3
+    versions = await (await web.get("/workflows?name=story&limit=2")).json()
+    assert [each["name"] for each in versions["workflows"]] == ["story", "story"]
+    assert versions["next_cursor"] is not None
+    assert (await web.get("/workflows?cursor=nonsense")).status == 422
+
+
 async def test_deleted_execution_is_gone(web: Client) -> None:
     execution_id = await start(web, novella(ALWAYS_FAILS))
     await at_rest(web, execution_id)

@@ -21,6 +21,17 @@ async def test_json_document_is_registered_and_found_again(client: Client) -> No
     assert (await client.get("/workflows/other")).status == 404
 
 
+async def test_list_of_workflows_passes_its_page_on(client: Client, service: DummyService) -> None:
+    await client.get("/workflows?name=dummy&cursor=x&limit=2")
+    assert service.calls[-1] == ("list_workflows", {"name": "dummy", "cursor": "x", "limit": 2})
+    await client.get("/workflows")
+    assert service.calls[-1] == ("list_workflows", {"name": None, "cursor": None, "limit": 50})
+    for query, parameter in (("limit=501", "limit"), ("nam=x", "nam")):
+        response = await client.get(f"/workflows?{query}")
+        assert response.status == 422
+        assert (await response.json())["errors"][0]["path"] == parameter
+
+
 @pytest.mark.parametrize("content_type", ["application/yaml", "text/yaml", "application/x-yaml; charset=utf-8"])
 async def test_yaml_document_reaches_the_service_as_text(
     client: Client, service: DummyService, content_type: str

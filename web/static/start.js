@@ -8,36 +8,45 @@ import { inputField, showErrors } from "./forms.js";
 import { Graph } from "./graph.js";
 import { keep, kept } from "./kept.js";
 import { planText } from "./plan.js";
+import { names } from "./registered.js";
 import { session } from "./session.js";
 
 export async function show(root, { rest: [reference], signal }) {
-  const { workflows } = await persist(() => get("/workflows", { signal }), signal);
-  const newest = [...new Map([...workflows].reverse().map((each) => [each.name, each])).values()].sort((one, other) => one.name.localeCompare(other.name));
-  const chosen = workflows.find((each) => each.fingerprint === reference || each.name === reference) ?? newest[0];
-  if (chosen === undefined) {
+  const pages = names(signal);
+  const { value: known } = await pages.next();
+  const wanted = reference ?? known[0]?.name;
+  if (wanted === undefined) {
     set(root, h("section", { class: "view" }, h("h1", {}, "Start"), h("div", { class: "empty" }, h("h2", {}, "No workflow is registered"),
       h("p", {}, h("a", { href: "#/workflows" }, "Paste a document"), " to validate and register it."))));
     return;
   }
-  const wanted = reference ?? chosen.name;
   const [workflow, picture] = await Promise.all([
     persist(() => get(`/workflows/${encodeURIComponent(wanted)}`, { signal }), signal),
     persist(() => get(`/workflows/${encodeURIComponent(wanted)}/layout`, { signal }), signal),
   ]);
+  const choose = h("select", { id: "workflow", onchange: () => {
+    location.hash = `#/start/${encodeURIComponent(choose.value)}`;
+  } });
+  offer(choose, known, workflow.name);
   const graph = new Graph();
   signal.addEventListener("abort", () => graph.stop());
   set(root, h("section", { class: "view" }, h("header", { class: "view-head" }, h("h1", {}, "Start an execution")),
-    h("div", { class: "split" }, startForm(workflow, newest, signal), h("div", { class: "stack" }, graph.element))));
+    h("div", { class: "split" }, startForm(workflow, choose, signal), h("div", { class: "stack" }, graph.element))));
   graph.draw(picture);
+  for await (const more of pages) offer(choose, more, workflow.name);
 }
 
-function startForm(workflow, choices, signal) {
+/** Fill the choice of workflows, also with the one that is shown while it is not among those known. */
+function offer(choose, known, shown) {
+  const offered = known.map((each) => each.name);
+  if (!offered.includes(shown)) offered.unshift(shown);
+  set(choose, offered.map((name) => h("option", { value: name }, name)));
+  choose.value = shown;
+}
+
+function startForm(workflow, choose, signal) {
   const { document: written } = workflow;
   const fields = Object.entries(written.inputs ?? {}).map(([name, spec]) => inputField(name, spec));
-  const choose = h("select", { id: "workflow", onchange: () => {
-    location.hash = `#/start/${encodeURIComponent(choose.value)}`;
-  } }, choices.map((each) => h("option", { value: each.name }, each.name)));
-  choose.value = workflow.name;
   const user = h("input", { type: "text", id: "user", autocomplete: "off", value: remembered() });
   const labels = h("input", { type: "text", id: "labels", autocomplete: "off", placeholder: "order=4711, team=books" });
   const durability = h("select", { id: "durability" }, [["", "as the workflow says"], ["async", "async: written behind, the default"], ["sync", "sync: each step on disk before the next"], ["exit", "exit: nothing until it ends"]]

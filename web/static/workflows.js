@@ -2,72 +2,127 @@
 
 import { ask, get, persist } from "./api.js";
 import { problemText, Said } from "./dialog.js";
-import { h, set } from "./dom.js";
+import { add, attribute, h, say, set } from "./dom.js";
 import * as format from "./format.js";
 import { Graph } from "./graph.js";
 import { forget, keep, kept } from "./kept.js";
+import { names, some } from "./registered.js";
 import { session } from "./session.js";
 import { Tabs } from "./tabs.js";
 
 const CHECK_AFTER = 500;
+const VERSIONS = 100;
 const DRAFT = "draft of a workflow";
 
 export async function show(root, { rest: [reference], signal }) {
-  const { workflows } = await persist(() => get("/workflows", { signal }), signal);
-  const byName = Map.groupBy ? Map.groupBy(workflows, (each) => each.name) : grouped(workflows);
-  const chosen = workflows.find((each) => each.fingerprint === reference) ?? workflows.find((each) => each.name === reference);
-  const names = [...byName.keys()].sort((one, other) => one.localeCompare(other));
-  const list = h("nav", { class: "card", "aria-label": "Registered workflows" },
-    names.length ? h("ul", { class: "names" }, names.map((name) => h("li", {}, h("a", { href: `#/workflows/${encodeURIComponent(name)}`, "aria-current": chosen?.name === name ? "true" : null },
-      h("span", {}, name), h("span", { class: "muted" }, format.count(byName.get(name).length, "version"))))))
-      : h("p", { class: "muted" }, "None is registered yet."));
+  const pages = names(signal);
+  const list = new Names();
+  list.show((await pages.next()).value);
   const detail = h("div", { class: "stack" });
   set(root, h("section", { class: "view" }, h("header", { class: "view-head" }, h("h1", {}, "Workflows"), h("a", { class: "button", href: "#/workflows" }, "Paste a document")),
-    h("div", { class: "split split-narrow" }, h("div", { class: "stack" }, list), detail)));
-  if (chosen || reference) await showOne(detail, chosen ?? { fingerprint: reference }, byName.get(chosen?.name) ?? [], signal);
+    h("div", { class: "split split-narrow" }, h("div", { class: "stack" }, list.element), detail)));
+  if (reference) list.mark(await showOne(detail, reference, signal));
   else showDraft(detail, signal);
+  for await (const known of pages) list.show(known);
 }
 
-function grouped(workflows) {
-  const groups = new Map();
-  for (const each of workflows) groups.set(each.name, [...(groups.get(each.name) ?? []), each]);
-  return groups;
+/** What is registered, by name. It grows as pages come: what has the focus keeps it. */
+class Names {
+  constructor() {
+    this.links = new Map();
+    this.list = h("ul", { class: "names" });
+    this.none = h("p", { class: "muted" }, "None is registered yet.");
+    this.element = h("nav", { class: "card", "aria-label": "Registered workflows" }, this.none, this.list);
+  }
+
+  show(known) {
+    this.none.hidden = known.length > 0;
+    let next = this.list.firstElementChild;
+    for (const { name, versions } of known) {
+      let link = this.links.get(name);
+      if (link === undefined) {
+        link = h("a", { href: `#/workflows/${encodeURIComponent(name)}` }, h("span", {}, name), h("span", { class: "muted" }));
+        this.links.set(name, link);
+        this.list.insertBefore(h("li", {}, link), next);
+      } else next = next.nextElementSibling;
+      say(link.lastElementChild, format.count(versions, "version"));
+    }
+    this.mark(this.marked);
+  }
+
+  mark(name) {
+    this.marked = name;
+    const link = this.links.get(name);
+    if (link) attribute(link, "aria-current", "true");
+  }
 }
 
-async function showOne(root, { fingerprint }, versions, signal) {
-  const path = `/workflows/${fingerprint}`;
+/** Show a version, by its fingerprint or the newest by its name; return the name. */
+async function showOne(root, reference, signal) {
+  const path = `/workflows/${encodeURIComponent(reference)}`;
   const [workflow, picture, text] = await Promise.all([path, `${path}/layout`, `${path}/text`].map((each) => persist(() => get(each, { signal, headers: each.endsWith("/text") ? { Accept: "application/yaml" } : {} }), signal)));
+  const { name, fingerprint } = workflow;
   const graph = new Graph();
   signal.addEventListener("abort", () => graph.stop());
+  const versions = new Versions(name, fingerprint, signal);
   const tabs = new Tabs("About this workflow", [
     { title: "Document", element: h("pre", { class: "document card", tabindex: 0 }, text) },
-    { title: "Versions", element: versionList(versions, fingerprint, signal) },
+    { title: "Versions", element: versions.element, onShow: () => versions.more() },
   ]);
-  set(root, h("header", { class: "view-head" }, h("h2", {}, workflow.name), h("span", { class: "id" }, format.shortFingerprint(fingerprint)),
+  set(root, h("header", { class: "view-head" }, h("h2", {}, name), h("span", { class: "id" }, format.shortFingerprint(fingerprint)),
     h("span", { class: "muted" }, `registered ${format.dateTime(workflow.created_at)}`), h("a", { class: "button primary", href: `#/start/${fingerprint}` }, "Start it")),
   workflow.document.description ? h("p", {}, workflow.document.description) : null, graph.element, tabs.element);
   graph.draw(picture);
+  return name;
 }
 
-function versionList(versions, shown, signal) {
-  const out = h("div", { "aria-live": "polite" });
-  let asked = null;
-  const compare = async (other) => {
-    asked = other;
+/** The versions of a name, asked for when they are looked at, and what changed from each to the one that is shown. */
+class Versions {
+  constructor(name, shown, signal) {
+    this.name = name;
+    this.shown = shown;
+    this.signal = signal;
+    this.cursor = null;
+    this.rows = h("tbody");
+    this.older = h("button", { type: "button", hidden: true, onclick: () => this.more(this.cursor) }, "Show older ones");
+    this.out = h("div", { "aria-live": "polite" });
+    this.element = h("div", { class: "stack" }, h("table", { class: "tree card" }, h("thead", {}, h("tr", {}, ["Fingerprint", "Registered", ""].map((title) => h("th", { scope: "col" }, title)))), this.rows), h("div", { class: "buttons" }, this.older), this.out);
+  }
+
+  /** Load the page at a cursor, unless it is there. */
+  async more(cursor = null) {
+    if (this.asked || (cursor === null && this.rows.firstElementChild)) return;
+    this.asked = true;
     try {
-      const found = await get(`/workflows/${other}/diff/${shown}`, { signal });
-      if (asked !== other) return;
+      const { workflows, next_cursor: next } = await some({ name: this.name, limit: VERSIONS, cursor }, this.signal);
+      add(this.rows, workflows.map((each) => this.row(each)));
+      this.cursor = next;
+      this.older.hidden = next === null;
+    } catch (error) {
+      if (!this.signal.aborted) set(this.out, h("div", { class: "error" }, problemText(error)));
+    } finally {
+      this.asked = false;
+    }
+  }
+
+  row({ fingerprint, created_at: registered }) {
+    return h("tr", {}, h("th", { scope: "row" }, h("a", { href: `#/workflows/${fingerprint}`, class: "id" }, format.shortFingerprint(fingerprint))),
+      h("td", {}, format.dateTime(registered)),
+      h("td", {}, fingerprint === this.shown ? "shown here" : h("button", { type: "button", onclick: () => this.compare(fingerprint) }, "Compare with this")));
+  }
+
+  async compare(other) {
+    this.compared = other;
+    try {
+      const found = await get(`/workflows/${other}/diff/${this.shown}`, { signal: this.signal });
+      if (this.compared !== other) return;
       const kinds = { "+": "added", "-": "removed", "@": "place" };
-      set(out, h("p", { class: "muted" }, `From ${format.shortFingerprint(other)} to ${format.shortFingerprint(shown)}:`), found.lines.length ? h("ol", { class: "diff card" }, found.lines.map(([kind, line]) =>
+      set(this.out, h("p", { class: "muted" }, `From ${format.shortFingerprint(other)} to ${format.shortFingerprint(this.shown)}:`), found.lines.length ? h("ol", { class: "diff card" }, found.lines.map(([kind, line]) =>
         h("li", { class: kinds[kind] ?? "" }, kind === "@" ? line : `${kind} ${line}`))) : h("p", {}, "They say the same."));
     } catch (error) {
-      if (!signal.aborted && asked === other) set(out, h("div", { class: "error" }, problemText(error)));
+      if (!this.signal.aborted && this.compared === other) set(this.out, h("div", { class: "error" }, problemText(error)));
     }
-  };
-  const rows = versions.map((each) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: `#/workflows/${each.fingerprint}`, class: "id" }, format.shortFingerprint(each.fingerprint))),
-    h("td", {}, format.dateTime(each.created_at)),
-    h("td", {}, each.fingerprint === shown ? "shown here" : h("button", { type: "button", onclick: () => compare(each.fingerprint) }, "Compare with this"))));
-  return h("div", { class: "stack" }, h("table", { class: "tree card" }, h("thead", {}, h("tr", {}, ["Fingerprint", "Registered", ""].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, rows)), out);
+  }
 }
 
 /** A document that is pasted: validated while it is written, drawn, registered. */
