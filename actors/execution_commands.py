@@ -142,7 +142,7 @@ class ExecutionCommands(ExecutionAnswers):
             self._begin = True
         elif not self._run.status.at_rest:
             self._apply(Recovered(message.epoch, self._around.clock(), message.lost))
-        elif not self._saved:
+        elif not self._saved and not self._last_save:
             # The actor before this one came to rest and crashed before it knew that it was stored.
             self._save()
 
