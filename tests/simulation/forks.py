@@ -31,6 +31,11 @@ class Parent:
     inherited: Edits
     """Outputs that had been given by hand before: kept as any other, while nothing changes that they hang on."""
 
+    def had(self, node_id: str) -> JsonValue:
+        """Return the output of a node, or what it had of its own parent for one that it had not come to."""
+        kept = self.run.kept(node_id, None)
+        return kept.output if node_id not in self.run.outputs and kept is not None else self.run.outputs.get(node_id)
+
     def must_keep(self, task: NodeTask) -> bool:
         """Whether an attempt would see just what the parent's did, which has an output."""
         scope, run = task.scope, self.run

@@ -366,7 +366,7 @@ class Simulation:
         node_id, value = output.node_id, output.value
         if output.kept:
             assert customer.story.parent is not None
-            if value != customer.story.parent.run.outputs.get(node_id):
+            if value != customer.story.parent.had(node_id):
                 raise PromiseBroken(f"a fork keeps: {node_id} has {value!r}, which its parent had not")
             return
         accepted = customer.approved.get(node_id, [])

@@ -81,11 +81,13 @@ class SimService(LoopActor):
 class Pool:
     """Runs what is submitted a little later: reads take time."""
 
-    def __init__(self, loop: SimLoop) -> None:
+    def __init__(self, loop: SimLoop, waits: Callable[[], float] = lambda: 0.0) -> None:
+        """`waits` says how many seconds longer a read takes."""
         self._loop = loop
+        self._waits = waits
 
     def submit(self, function: Callable[[], None]) -> None:
-        self._loop.call_later(self._loop.chance.expovariate(100.0), function)
+        self._loop.call_later(self._loop.chance.expovariate(100.0) + self._waits(), function)
 
 
 class World:
@@ -126,6 +128,9 @@ class World:
         if self.has_budget:
             self.store.books.apply_budget(self._put_budget())
             self.auditor.limit(self.budget)
+        self._reads = random.Random(f"reads of {seed}")
+        self._has_slow_books = self.has_budget and self._reads.random() < 0.5
+        """Whether reading the ledger takes now and then as long as a pause and a resume."""
         self._start_worker()
 
     # What goes wrong
@@ -172,7 +177,7 @@ class World:
         around.give_up = self._gave_up
         self.directory = ExecutionDirectory()
         self.budgets = BudgetIndex(known=False)
-        pool: Any = Pool(loop)
+        pool: Any = Pool(loop, self._slow if self._has_slow_books else lambda: 0.0)
         desk = Desk(loop.time, loop.call_later, self.directory, self.store.books, pool, "USD")
         around.budgets = self.budgets
         around.accounts = self.accounts = AccountsActor.spawn(
@@ -232,6 +237,9 @@ class World:
         ActorRegistry.unregister(self.supervisor)
 
     # What clients do
+
+    def _slow(self) -> float:
+        return self._reads.expovariate(1.0) if self._reads.random() < 0.3 else 0.0
 
     def raise_budget(self, tokens: int, done: Callable[[Any], None], failed: Callable[[BaseException], None]) -> None:
         """Let the user spend more."""
