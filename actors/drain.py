@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from loguru import logger
+
+from offbook.actors.directory import Entry
 from offbook.actors.loop import LoopFuture
+from offbook.workflows.states import Durability
 
 
 class Drain:
@@ -31,3 +35,16 @@ class Drain:
     def _check(self) -> None:
         if not self._left and not self.finished.done():
             self.finished.set(self._total)
+
+
+def tell_how_it_goes_on(entries: Iterable[Entry]) -> None:
+    """Say in the log what the next start has of the executions that could not be stored."""
+    left = [entry.run.durability for entry in entries if entry.accepted and not entry.saved]
+    unrecorded = left.count(Durability.EXIT)
+    if len(left) > unrecorded:
+        logger.error("the next start goes on from the journal", executions=len(left) - unrecorded)
+    if unrecorded:
+        logger.error(
+            "the next start goes on from the last checkpoint, or begins again: there is no journal of these",
+            executions=unrecorded,
+        )

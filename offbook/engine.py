@@ -21,6 +21,7 @@ from offbook.actors.account_messages import LoadBudgets
 from offbook.actors.accounts import AccountsActor, BudgetIndex
 from offbook.actors.catalogue import Catalogue
 from offbook.actors.directory import ExecutionDirectory
+from offbook.actors.drain import tell_how_it_goes_on
 from offbook.actors.journal import JournalActor
 from offbook.actors.key_check import KeyCheck
 from offbook.actors.keys import KeyOperations
@@ -211,7 +212,7 @@ class Engine:
             around.journal = start_service("journal", lambda relay: JournalActor.start(relay, records))
             around.journal_fault = lambda: records.fault
         catalogue = Catalogue(registry)
-        directory = ExecutionDirectory()
+        directory = self._directory = ExecutionDirectory()
         recovery = WorkerRecovery(store.reader, journal_store, catalogue, worker_id, read_pool)
         limits = SupervisorLimits(
             settings.max_live, settings.max_queued, settings.retain_seconds, settings.retain_count
@@ -286,7 +287,8 @@ class Engine:
     async def drain(self) -> None:
         """Admit nothing new, let calls in flight finish for the grace period, checkpoint what is live.
 
-        What is not stored in time is not lost if the journal has it: the next start goes on with it.
+        What is not stored in time goes on from the journal at the next start; in `exit`, of which there is none, from
+        its last checkpoint or its beginning.
         """
         grace = self._grace if self._grace is not None else self.settings.drain_grace
         await self._drain(grace)
@@ -307,9 +309,11 @@ class Engine:
             logger.info("worker drained", checkpointed=drained)
         except TimeoutError:
             self._has_drained = True
-            logger.error("drain took too long: what is not stored goes on from the journal", seconds=DRAIN_SECONDS)
+            logger.error("drain took too long: not everything is stored", seconds=DRAIN_SECONDS)
+            tell_how_it_goes_on(self._directory)
         except ActorDeadError:
-            logger.error("supervisor is gone: what is live goes on from the journal at the next start")
+            logger.error("supervisor is gone: what is live is not stored")
+            tell_how_it_goes_on(self._directory)
 
     async def _stop_supervisor(self) -> None:
         """Checkpoint what is live, then stop the actors."""

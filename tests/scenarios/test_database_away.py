@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from loguru import logger
 
+from offbook.persistence.memory_journal import MemoryJournal
 from offbook.workflows.records import ExecutionFilter
 from offbook.workflows.values import JsonObject
 from tests.scenarios.conftest import Close, Open
@@ -203,24 +204,46 @@ async def test_resume_of_what_could_not_be_saved_goes_on_from_memory(opened: Ope
     assert model.counts == {"outline": 1, "chapter 0.": 1, "chapter 1.": 2, "chapter 2.": 1}
 
 
-async def test_worker_that_cannot_store_what_is_live_is_given_that_time_once(
-    opened: Open, closed: Close, model: FakeModel, monkeypatch: pytest.MonkeyPatch
+FROM_THE_JOURNAL = "the next start goes on from the journal"
+FROM_THE_CHECKPOINT = "the next start goes on from the last checkpoint, or begins again: there is no journal of these"
+
+
+@pytest.mark.parametrize(
+    ("durabilities", "goes_on"),
+    [
+        (("async", "sync"), [(FROM_THE_JOURNAL, 2)]),
+        (("exit", "async", "exit"), [(FROM_THE_JOURNAL, 1), (FROM_THE_CHECKPOINT, 2)]),
+        (("exit",), [(FROM_THE_CHECKPOINT, 1)]),
+    ],
+)
+async def test_worker_that_cannot_store_what_is_live_is_given_that_time_once_and_says_how_each_goes_on(
+    opened: Open,
+    closed: Close,
+    model: FakeModel,
+    monkeypatch: pytest.MonkeyPatch,
+    durabilities: tuple[str, ...],
+    goes_on: list[tuple[str, int]],
 ) -> None:
     monkeypatch.setattr("offbook.engine.DRAIN_SECONDS", 0.2)
     store = UnreachableStore()
-    worker = await opened(store=store, providers=model.providers)
+    worker = await opened(store=store, journal=MemoryJournal(), providers=model.providers)
+    assert (await worker.rest(await worker.start(book())))["status"] == "completed"
     model.hold("chapter 1.")
-    await worker.start(book())
-    await model.until(lambda: model.count("chapter 1.") == 1)
+    for durability in durabilities:
+        await worker.start(book(), durability=durability)
+    await model.until(lambda: model.count("chapter 1.") == 1 + len(durabilities))
     store.go_away()
-    said: list[str] = []
-    sink = logger.add(lambda line: said.append(line.record["message"]), level="ERROR")
+    said: list[tuple[str, int]] = []
+    sink = logger.add(
+        lambda line: said.append((line.record["message"], line.record["extra"].get("executions", 0))), level="ERROR"
+    )
     worker.engine.request_stop(0.0)
     await worker.engine.drain()
     await closed(worker)
     logger.remove(sink)
-    assert [line for line in said if "drain" in line] == [
-        "drain took too long: what is not stored goes on from the journal"
+    assert [line for line in said if line[0].startswith(("drain", "the next start"))] == [
+        ("drain took too long: not everything is stored", 0),
+        *goes_on,
     ]
     assert store.refused.is_set()
 
