@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from offbook.nodes.prices import PriceTable
-from offbook.workflows.money import LARGEST
+from offbook.workflows.money import MOST_COST, MOST_TOKENS
 from offbook.workflows.scope import Scope
 from offbook.workflows.values import ExecutionUser, JsonObject, JsonValue, NodeError, Usage
 
@@ -209,11 +209,11 @@ class NodeContext:
         `model` (`provider/name`) is looked up in the price table; without one, and without a `cost` in the usage,
         the tokens count as unpriced.
         """
-        if not isinstance(usage, Usage) or not isinstance(usage.input_tokens + usage.output_tokens, int):
+        if not isinstance(usage, Usage) or not isinstance(usage.input_tokens + usage.output_tokens + usage.cost, int):
             raise TypeError("usage is given as Usage(input_tokens, output_tokens), in whole numbers")
         asked, answered, _, cost, _ = usage
-        if not (0 <= asked <= LARGEST and 0 <= answered <= LARGEST and 0 <= cost <= LARGEST):
-            raise ValueError(f"usage has figures from 0 to {LARGEST}, not {usage}")
+        if not (0 <= asked <= MOST_TOKENS and 0 <= answered <= MOST_TOKENS and 0 <= cost <= MOST_COST):
+            raise ValueError(f"usage has from 0 to {MOST_TOKENS} tokens and a cost up to {MOST_COST}, not {usage}")
         self.sink.usage(usage if self.prices is None else self.prices.price(usage, model), model or "")
 
     async def call_plain(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

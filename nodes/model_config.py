@@ -12,6 +12,7 @@ from offbook.nodes.providers import ProviderRegistry, Script
 from offbook.nodes.providers.settings import check_options
 from offbook.nodes.text import as_text
 from offbook.workflows.errors import Problem
+from offbook.workflows.money import MOST_TOKENS
 from offbook.workflows.templates import has_template
 from offbook.workflows.values import JsonObject, JsonValue
 
@@ -34,7 +35,7 @@ class ModelConfig(NodeConfig):
     prompt: Text = ""
     system: Text = ""
     temperature: float | None = Field(default=None, ge=0, le=10, allow_inf_nan=False)
-    max_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1, le=MOST_TOKENS)
     stop: Annotated[tuple[str, ...] | None, BeforeValidator(_as_list)] = None
     """Texts at which the model stops; one or a list."""
     parse_json: bool = Field(default=False, alias="json")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from offbook.workflows.errors import ConfigurationRefused
-from offbook.workflows.money import CURRENCY, parse_amount
+from offbook.workflows.money import CURRENCY, MOST_COST, parse_amount
 from offbook.workflows.values import Usage
 
 PER_TOKENS = 1_000_000
@@ -91,7 +91,7 @@ class PriceTable:
         return known[model]
 
     def price(self, usage: Usage, model: str | None) -> Usage:
-        """Return usage with its cost; `unpriced` where the model has no price, or none is named.
+        """Return usage with its cost; `unpriced` without a price, or if no books could keep the cost.
 
         A cost that whoever reported the usage knows already is kept.
         """
@@ -103,8 +103,11 @@ class PriceTable:
             price = self.find(model)
         if price is None:
             return Usage(asked, answered, estimated, 0, True)
+        cost = price.cost(asked, answered)
+        if cost > MOST_COST:
+            return Usage(asked, answered, estimated, 0, True)
         # What Usage(...) does, in half the time: every report of a paid attempt comes here.
-        return tuple.__new__(Usage, (asked, answered, estimated, price.cost(asked, answered), unpriced))
+        return tuple.__new__(Usage, (asked, answered, estimated, cost, unpriced))
 
 
 class _Reader:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from offbook.workflows.document import ForeachConfig
 from offbook.workflows.item_counts import input_of
 from offbook.workflows.ledger import NO_ITEM, Bookings, Entry, EntryKind
+from offbook.workflows.money import MOST_COST
 from offbook.workflows.plan import PlanNode
 from offbook.workflows.receipt import Receipt
 from offbook.workflows.run_state import RunState
@@ -15,13 +16,15 @@ from offbook.workflows.work import Work
 def reservation(run: RunState, epoch: int, at: float, user: ExecutionUser | None = None) -> Bookings | None:
     """Return what a run reserves when it begins or goes on in an epoch; None if nothing in it is known to cost.
 
-    `user`: on whose behalf it is to go on, if that changes.
+    `user`: on whose behalf it is to go on, if that changes. More than the books can keep is cut.
     """
     if not run.plan.is_paid:
         return None
     usage = expected_usage(run)
     if not usage.tokens:
         return None
+    asked, answered, estimated, cost, unpriced = usage
+    usage = Usage(min(asked, MOST_COST), min(answered, MOST_COST), estimated, min(cost, MOST_COST), unpriced)
     return Bookings(
         user.id if user else user_of(run), (Entry(EntryKind.RESERVE, "", NO_ITEM, 0, epoch, at, "", usage),)
     )

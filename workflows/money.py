@@ -11,6 +11,10 @@ BILLION = 1_000_000_000
 """So many of what is counted make one unit of the currency."""
 LARGEST = 9_000_000_000 * BILLION
 """Databases keep amounts in 64 bits."""
+MOST_TOKENS = 1_000_000_000
+"""Of one attempt, asked or answered: figures beyond are a mistake, and sums of them would be too large to be kept."""
+MOST_COST = LARGEST // 1000
+"""Of one attempt."""
 CURRENCY = "USD"
 
 _AMOUNT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,9})?")

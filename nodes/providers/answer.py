@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from offbook.nodes.providers.protocol import ModelAnswer, OnText, OnUsage, ignore_usage
+from offbook.workflows.money import MOST_TOKENS
 from offbook.workflows.values import JsonObject, JsonValue, Usage
 
 END = "[DONE]"
@@ -102,7 +103,7 @@ def _usage(usage: Any) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     asked, answered = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if type(asked) is int and type(answered) is int and asked >= 0 and answered >= 0:
+    if type(asked) is int and type(answered) is int and 0 <= asked <= MOST_TOKENS and 0 <= answered <= MOST_TOKENS:
         return Usage(asked, answered)
     return None
 

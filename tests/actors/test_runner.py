@@ -209,6 +209,15 @@ def test_failure_that_a_node_names_is_told_as_it_is(stage: Stage) -> None:
     assert (failed.partial, failed.usage) == ("kept", Usage(1, 2))
 
 
+def test_model_is_told_in_characters_that_can_be_stored(stage: Stage) -> None:
+    @stage.functions.node
+    async def count(ctx: NodeContext) -> None:
+        ctx.usage(Usage(1, 2), model="a/\ud800")
+        raise NodeFailure.of("too_dark", "no light")
+
+    assert stage.play("count").failed().model == "a/?"
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [

@@ -61,7 +61,10 @@ def test_progress_is_a_fraction(given: float, reported: float) -> None:
     assert (made.sink.fractions, made.sink.reports) == ([reported], [])
 
 
-@pytest.mark.parametrize("given", [None, 7, {"input_tokens": 1}, Usage(1, None), Usage(1.5, 2)])  # type: ignore[arg-type]
+NO_USAGES: list[Any] = [None, 7, {}, Usage(1, None), Usage(1.5, 2), Usage(1, 2, cost=1.5)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", NO_USAGES)
 def test_usage_that_is_none_is_refused_where_it_is_given(given: Any) -> None:
     ctx, made = context()
     with pytest.raises(TypeError):
@@ -135,9 +138,11 @@ def test_usage_is_priced_by_the_model_that_it_names() -> None:
     assert made.sink.usages == [Usage(3, 4, cost=11), Usage(3, 4, unpriced=True), Usage(3, 4, unpriced=True)]
 
 
-@pytest.mark.parametrize("given", [Usage(-1, 0), Usage(0, 2**63), Usage(1, 1, cost=-5)])
+@pytest.mark.parametrize(
+    "given", [Usage(-1, 0), Usage(0, 10**9 + 1), Usage(1, 1, cost=-5), Usage(1, 1, cost=2**63 - 1)]
+)
 def test_usage_that_no_ledger_could_hold_is_refused_where_it_is_given(given: Usage) -> None:
     ctx, made = context()
-    with pytest.raises(ValueError, match="usage has figures from 0"):
+    with pytest.raises(ValueError, match="usage has from 0"):
         ctx.usage(given)
     assert made.sink.usages == []

@@ -341,6 +341,7 @@ def test_config_is_checked_as_it_is_written(config: dict[str, Any], found: list[
         {"temperature": -1},
         {"temperature": float("nan")},
         {"max_tokens": 0},
+        {"max_tokens": 10**9 + 1},
         {"options": {"messages": []}},
         {"options": {"stream": False}},
         {"promt": "typo"},

@@ -48,6 +48,11 @@ def test_tokens_without_a_price_are_marked_so(model: str | None) -> None:
     assert PriceTable.parse(TABLE).price(Usage(1, 1), model) == Usage(1, 1, unpriced=True)
 
 
+def test_tokens_that_cost_more_than_books_can_keep_have_no_price() -> None:
+    table = PriceTable({"a/*": Price(10**18, 10**18)})
+    assert table.price(Usage(10**9, 1), "a/b") == Usage(10**9, 1, unpriced=True)
+
+
 def test_free_tokens_are_priced_at_nothing() -> None:
     assert PriceTable.parse(TABLE).price(Usage(1, 1), "local/small") == Usage(1, 1)
 

@@ -19,6 +19,7 @@ from offbook.workflows.messages import (
     TakenUp,
     TimerFired,
 )
+from offbook.workflows.money import MOST_COST
 from offbook.workflows.states import ExecutionStatus
 from offbook.workflows.values import NodeError, Usage
 from tests.workflows.driver import Drive, workflow
@@ -176,6 +177,14 @@ def test_run_reserves_what_it_is_expected_to_use_and_after_a_failure_what_is_lef
     left = reservation(drive.run, 2, drive.now)
     assert left is not None
     assert left.entries[0].usage == Usage(0, 7, estimated=True)
+
+
+def test_run_reserves_no_more_than_the_books_can_keep() -> None:
+    node = items(count=100_000)
+    node["config"]["do"]["config"]["estimate"] = 10**15
+    began = reservation(Drive(workflow(node), begin=False).run, 1, 0.0)
+    assert began is not None
+    assert began.entries[0].usage.output_tokens == MOST_COST
 
 
 def test_run_that_is_not_known_to_cost_reserves_nothing() -> None:

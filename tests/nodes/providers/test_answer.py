@@ -129,7 +129,7 @@ def test_figures_are_told_as_they_come_and_of_an_error_too() -> None:
     assert pieces.usages[-1] == Usage(5, 3)
 
 
-@pytest.mark.parametrize("figures", [(-1, 2), (True, 2), (1.5, 2), (None, None)])
+@pytest.mark.parametrize("figures", [(-1, 2), (True, 2), (1.5, 2), (None, None), (2**62, 2)])
 def test_figures_that_cannot_be_are_none(figures: tuple[Any, Any]) -> None:
     usage = dict(zip(("prompt_tokens", "completion_tokens"), figures, strict=True))
     assert Pieces({**delta(content="a"), "usage": usage}).builder.answer("m").usage is None
