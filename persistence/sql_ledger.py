@@ -6,7 +6,22 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Dialect, Engine, and_, bindparam, delete, func, select
+import orjson
+from sqlalchemy import (
+    JSON,
+    Connection,
+    Dialect,
+    Engine,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from offbook.persistence.databases import as_drivers_sql, away_as_unavailable, in_chunks
@@ -161,7 +176,7 @@ class SqlLedger:
         mine = and_(ledger.c.user_id == user_id, ledger.c.kind == EntryKind.SETTLE.value)
         query = select(ledger.c.day, *_SUMS).where(mine).group_by(ledger.c.day)
         if without:
-            query = query.where(ledger.c.execution_id.not_in(list(without)))
+            query = query.where(ledger.c.execution_id.not_in(_listed(without, self._engine.dialect)))
         with self._transaction() as connection:
             return {row.day: _usage(row) for row in connection.execute(query)}
 
@@ -191,6 +206,14 @@ def used_by(connection: Connection, execution_ids: Collection[str]) -> dict[str,
         )
         found.update((row.execution_id, _usage(row)) for row in connection.execute(query))
     return found
+
+
+def _listed(ids: Collection[str], dialect: Dialect) -> Select[Any]:
+    """Select ids from one parameter: a statement takes some ten thousand, and a user may have more at once."""
+    text = orjson.dumps(list(ids)).decode()
+    if dialect.name == "sqlite":
+        return select(func.json_each(text).table_valued("value").c.value)
+    return select(func.json_array_elements_text(cast(literal(text, Text), JSON)).column_valued("listed"))
 
 
 def _read_settled(connection: Connection, execution_ids: Collection[str]) -> Iterator[SettledEntry]:

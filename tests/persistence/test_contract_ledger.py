@@ -172,3 +172,12 @@ def test_list_says_what_each_execution_used(store: ExecutionStore) -> None:
         id_of(2): Usage(5, 5),
         id_of(3): NO_USAGE,
     }
+
+
+def test_what_a_user_spent_is_told_without_any_number_of_executions(store: ExecutionStore) -> None:
+    store.writer.commit([insert(1), completed(1, bookings=books(settle("a", Usage(1, 2))))])
+    store.writer.commit([insert(2), completed(2, bookings=books(settle("a", Usage(10, 20))))])
+    # More than a statement of SQLite or PostgreSQL takes parameters.
+    live = frozenset({id_of(1), *(f"{number:032x}" for number in range(70_000))} - {id_of(2)})
+    assert store.books.spent_by_day("ada", live) == {FIRST: Usage(10, 20)}
+    assert store.books.spent_by_day("ada", frozenset()) == {FIRST: Usage(11, 22)}
