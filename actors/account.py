@@ -18,6 +18,7 @@ from offbook.actors.account_messages import (
     CallAllowed,
     CallEnded,
     CallHeldBack,
+    CallsGoOn,
     Charged,
     ExecutionLeft,
     GetAccount,
@@ -83,6 +84,8 @@ class AccountActor(LoopActor):
                 return self._ask(message)
             case CallEnded():
                 return self._ended(message)
+            case CallsGoOn():
+                self._go_on(message)
             case Charged():
                 return self._charge(message)
             case ExecutionLeft():
@@ -98,6 +101,7 @@ class AccountActor(LoopActor):
                 return self._load()
             case _:
                 assert_never(message)
+        return None
 
     def _change(self, message: BudgetsChanged) -> None:
         self._budgets = message.budgets
@@ -172,6 +176,11 @@ class AccountActor(LoopActor):
         epoch, places = self._reserved.get(message.execution_id, (0, {}))
         if epoch == message.epoch and places.pop(place, None) is not None:
             self._see_who_fits()
+
+    def _go_on(self, message: CallsGoOn) -> None:
+        epoch, places = self._reserved.get(message.execution_id, (0, {}))
+        known = places if epoch == message.epoch else {}
+        self._reserved[message.execution_id] = (message.epoch, {**known, **message.estimates})
 
     def _see_who_fits(self, *, renamed: bool = False) -> None:
         """Have those ask again for whom there is room now, in the order in which they were held back.

@@ -80,6 +80,17 @@ class CallEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class CallsGoOn:
+    """Execution to its account, which is another one than before: these attempts were allowed, and are under way."""
+
+    user_id: str
+    execution_id: str
+    epoch: int
+    estimates: dict[tuple[str, int | None], Usage]
+    """By node and item."""
+
+
+@dataclass(frozen=True, slots=True)
 class Charged:
     """Execution to its account: this was used, and will be in the ledger."""
 
@@ -126,7 +137,7 @@ class LoadAgain:
     """Account to itself: the database was away; try again."""
 
 
-ForAccount: TypeAlias = AskCall | CallEnded | Charged | ExecutionLeft | GetAccount
+ForAccount: TypeAlias = AskCall | CallEnded | CallsGoOn | Charged | ExecutionLeft | GetAccount
 AccountMessage: TypeAlias = ForAccount | BudgetsChanged | AccountLoaded | LoadAgain
 
 # To Accounts

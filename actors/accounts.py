@@ -17,6 +17,7 @@ from offbook.actors.account_messages import (
     BudgetsChanged,
     BudgetsLoaded,
     CallEnded,
+    CallsGoOn,
     Charged,
     ExecutionLeft,
     ForAccount,
@@ -93,6 +94,8 @@ class AccountsActor(LoopActor):
         self._index = index
         self._accounts = index.accounts
         self._crashes: dict[str, tuple[float, ...]] = {}
+        self._lost: set[str] = set()
+        """Whose account crashed, and is about to be made anew."""
         self._waiting: list[AskCall] = []
         """Who asked before it was known which budgets there are."""
         self._lookers: list[tuple[GetAccount, LoopFuture]] = []
@@ -103,8 +106,11 @@ class AccountsActor(LoopActor):
             case AskCall():
                 if not self._index.known:
                     return self._waiting.append(message)
+                if message.user_id in self._lost:
+                    # It is asked for again, once the new account is told what is under way.
+                    return None
                 return self._account(message.user_id).tell(message)
-            case CallEnded() | Charged() | ExecutionLeft():
+            case CallEnded() | CallsGoOn() | Charged() | ExecutionLeft():
                 return self._account(message.user_id).tell(message)
             case GetAccount():
                 return self._look(message)
@@ -129,7 +135,9 @@ class AccountsActor(LoopActor):
                     crashes = recent_crashes(self._crashes.get(user_id, ()), self._around.clock(), CRASH_PERIOD)
                     self._crashes[user_id] = crashes
                     logger.error("account crashed, its calls are asked for again", user=user_id, why=str(reason))
-                    self._later(restart_delay(crashes), AccountRestartDue(user_id))
+                    if user_id not in self._lost:
+                        self._lost.add(user_id)
+                        self._later(restart_delay(crashes), AccountRestartDue(user_id))
 
     def on_failure(
         self,
@@ -154,6 +162,7 @@ class AccountsActor(LoopActor):
         return ref
 
     def _have_asked_again(self, user_id: str) -> None:
+        self._lost.discard(user_id)
         for entry in self._desk.directory:
             if entry.user_id == user_id and entry.ref is not None:
                 try:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from pykka import ActorRef
 
-from offbook.actors.account_messages import AskCall, CallAllowed, CallEnded, CallHeldBack, Charged, ExecutionLeft
+from offbook.actors.account_messages import (
+    AskCall,
+    CallAllowed,
+    CallEnded,
+    CallHeldBack,
+    CallsGoOn,
+    Charged,
+    ExecutionLeft,
+)
 from offbook.actors.surroundings import Surroundings, Teller
 from offbook.workflows.bookings import user_of
 from offbook.workflows.budgets import Budget
@@ -26,6 +35,14 @@ _LANDINGS = (NodeFinished, NodeFailed, NodeParked, NodeReused)
 Place = tuple[str, int | None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    effect: StartNode
+    budget: Budget | None
+    """Of the execution, as it was asked under: it may be another one when the answer comes."""
+    estimate: Usage
+
+
 class Purse:
     """The attempts of one execution that wait for a word of its account, and those that had it."""
 
@@ -36,16 +53,17 @@ class Purse:
         self._accounts = accounts
         self._ref = ref
         self._user_id = user_of(run)
-        self._asked: dict[Place, tuple[StartNode, Budget | None]] = {}
-        """And the budget of the execution that each was asked under: it may be another one when the answer comes."""
-        self._allowed: set[Place] = set()
+        self._asked: dict[Place, _Asked] = {}
+        self._allowed: dict[Place, Usage] = {}
+        """What each is expected to use."""
         self._told: set[tuple[str, int, int, int]] = set()
         """Places in the ledger of which the account knows."""
 
     def ask(self, effect: StartNode) -> None:
         """Ask whether an attempt may begin."""
         run = self._run
-        self._asked[effect.node_id, effect.item] = (effect, run.budget)
+        estimate = self._estimate(run.plan.node(effect.node_id), effect.item)
+        self._asked[effect.node_id, effect.item] = _Asked(effect, run.budget, estimate)
         self._accounts.tell(
             AskCall(
                 user_id=self._user_id,
@@ -55,7 +73,7 @@ class Purse:
                 node_id=effect.node_id,
                 item=effect.item,
                 attempt=effect.attempt,
-                estimate=self._estimate(run.plan.node(effect.node_id), effect.item),
+                estimate=estimate,
                 budget=run.budget,
                 used=run.ended_usage if run.budget is not None else NO_USAGE,
             )
@@ -65,6 +83,9 @@ class Purse:
         """Its account is another one: tell it all anew."""
         self._told.clear()
         self._tell_charges()
+        if self._allowed:
+            run = self._run
+            self._accounts.tell(CallsGoOn(self._user_id, run.execution_id, run.epoch, dict(self._allowed)))
         for effect in self.take_asked():
             self.ask(effect)
 
@@ -73,8 +94,8 @@ class Purse:
         asked = self._answered(message)
         if asked is None:
             return None
-        self._allowed.add((message.node_id, message.item))
-        return asked[0]
+        self._allowed[message.node_id, message.item] = asked.estimate
+        return asked.effect
 
     def held_back(self, message: CallHeldBack, at: float) -> NodeParked | None:
         """Return what happens to the attempt that may not begin; None if it is not wanted any more, or asked anew.
@@ -84,9 +105,8 @@ class Purse:
         asked = self._answered(message)
         if asked is None:
             return None
-        effect, budget = asked
-        if budget != self._run.budget:
-            self.ask(effect)
+        if asked.budget != self._run.budget:
+            self.ask(asked.effect)
             return None
         node_id, item = message.node_id, message.item
         name, until = message.budget, message.until
@@ -94,12 +114,14 @@ class Purse:
             node_id, item, message.attempt, message.epoch, HELD_BACK, name, until, None, None, False, at
         )
 
-    def _answered(self, message: CallAllowed | CallHeldBack) -> tuple[StartNode, Budget | None] | None:
+    def _answered(self, message: CallAllowed | CallHeldBack) -> _Asked | None:
         """Take the attempt that an answer is for; None, and its end, if it is not asked for any more."""
         place = (message.node_id, message.item)
         asked = self._asked.get(place)
-        if asked is None or (asked[0].attempt, self._run.epoch) != (message.attempt, message.epoch):
-            self._end(place, message.attempt, message.epoch)
+        if asked is None or (asked.effect.attempt, self._run.epoch) != (message.attempt, message.epoch):
+            if place not in self._allowed:
+                # Else it is a second answer for what is under way.
+                self._end(place, message.attempt, message.epoch)
             return None
         del self._asked[place]
         return asked
@@ -107,15 +129,14 @@ class Purse:
     def take_asked(self) -> list[StartNode]:
         """Return the attempts that wait for a word, in order, and forget them: they are not wanted any more."""
         asked, self._asked = self._asked, {}
-        return [effect for effect, _ in asked.values()]
+        return [each.effect for each in asked.values()]
 
     def note(self, message: RunMessage) -> None:
         """Tell what a message that was applied means for the account."""
         self._tell_charges()
         if isinstance(message, _LANDINGS):
             place = (message.node_id, message.item)
-            if place in self._allowed:
-                self._allowed.discard(place)
+            if self._allowed.pop(place, None) is not None:
                 self._end(place, message.attempt, message.epoch)
 
     def leave(self) -> None:

@@ -303,6 +303,25 @@ async def test_account_that_crashes_is_asked_again(opened: Open, model: FakeMode
     assert len(model.asked) == 8
 
 
+async def test_call_that_is_under_way_when_the_account_crashes_stays_reserved(opened: Open, model: FakeModel) -> None:
+    worker = await opened(providers=model.providers)
+    await put_budget(worker, {"scope": "total", "tokens": 8})
+    release = model.hold("outline")
+    first = await worker.start(book())
+    await model.until(lambda: model.under_way == 1)
+    worker.engine.service._around.budgets.accounts["ada"].tell(object())
+    second = await worker.start(book())
+    await worker.until(second, is_held_back)
+    shown = (await worker.call("GET", "/users/ada/budgets")).body["budgets"]
+    assert [(each["in_flight"], len(model.asked)) for each in shown] == [(5, 1)]
+    release.set()
+    await put_budget(worker, {"scope": "total", "tokens": 1000})
+    for execution_id in (first, second):
+        assert (await worker.rest(execution_id))["status"] == "completed"
+    shown = (await worker.call("GET", "/users/ada/budgets")).body["budgets"]
+    assert [(each["in_flight"], each["spent"]) for each in shown] == [(0, 16 * CALL)]
+
+
 async def test_users_read_their_budgets_and_operators_set_them(worker: Worker) -> None:
     await put_budget(worker, {"scope": "day", "tokens": 500, "mode": "warn"})
     own = await worker.call("GET", "/users/ada/budgets", user="ada")
