@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
+from offbook.workflows.values import JsonObject
 from tests.page.conftest import Open
 from tests.page.documents import novel, reviewed, slow
 from tests.page.looking import button, expect, node, state, stream, tab
 from tests.page.model import Model
 from tests.page.server import Refused, Server
+from tests.scenarios.documents import llm, workflow
 
 WATCH = """
 () => {
@@ -184,6 +186,24 @@ async def test_failure_at_chapter_2_is_explained_and_resumed_with_guidance(serve
     assert payload["receipt"]["kept_items"] == 1
     await expect(page.locator(".failure")).to_be_hidden()
     await expect(page.locator(".facts")).to_contain_text("Kept")
+
+
+async def test_what_was_said_of_a_failure_and_of_a_resume_is_over_with_them(server: Server, open_page: Open) -> None:
+    script: JsonObject = {"words": 20_000, "tokens_per_second": 15, "fail": [{"error": "invalid_key"}]}
+    execution_id = server.begin(workflow(llm("text", "A text", label="Text", script=script), name="again"))
+    page = await open_page(f"#/executions/{execution_id}")
+    await expect(state(page)).to_have_text("failed")
+    await node(page, "text").click()
+    told = page.locator(".node-panel").get_by_text("invalid_key: scripted: the key was refused")
+    await expect(told).to_have_class("error")
+    await button(page, "Resume …").click()
+    await button(page, "Resume").click()
+    await expect(page.locator(".actions .said")).to_contain_text("Resumed at")
+    await expect(state(page)).to_have_text("running")
+    await expect(page.locator(".node-panel .error:visible")).to_have_count(0)
+    server.call("POST", f"/executions/{execution_id}/cancel")
+    await expect(state(page)).to_have_text("cancelled")
+    await expect(page.locator(".actions .said")).to_be_empty()
 
 
 async def test_approval_is_answered_in_a_form_that_says_what_is_wrong(server: Server, open_page: Open) -> None:

@@ -27,6 +27,9 @@ export class Actions {
     const focused = this.buttons.contains(document.activeElement);
     this.shown = status;
     const resting = RESTING.has(status);
+    // What it says in green is not how it ended.
+    if (resting && status !== "completed" && this.resumed) this.said.clear();
+    if (resting) this.resumed = false;
     set(this.buttons,
       resting ? null : h("button", { type: "button", onclick: () => this.pause() }, "Pause"),
       RESUMABLE.has(status) ? h("button", { type: "button", class: "primary", onclick: () => this.resume() }, "Resume …") : null,
@@ -74,6 +77,7 @@ export class Actions {
       act: () => post(`/executions/${this.id}/resume`, guidance.value.trim() ? { guidance: guidance.value.trim() } : {}),
     });
     if (answer === undefined) return;
+    this.resumed = true;
     this.said.done(`Resumed at ${format.clock(new Date())} as epoch ${answer.epoch}.`);
     this.look();
   }

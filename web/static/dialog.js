@@ -49,6 +49,10 @@ export class Said {
     this.element = h("p", { class: "said", role: "status", "aria-live": "polite" });
   }
 
+  clear() {
+    say(this.element, "");
+  }
+
   done(text) {
     this.element.className = "said said-done";
     say(this.element, text);

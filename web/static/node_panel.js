@@ -59,7 +59,9 @@ export class NodePanel {
     this.facts.put("Items", items ? `${items.completed} of ${items.total} done${items.failed ? `, ${items.failed} failed` : ""}` : null);
     this.facts.put("Tokens", usage?.output_tokens ? `${format.whole(usage.input_tokens)} in, ${format.whole(usage.output_tokens)} out` : null);
     this.failure.hidden = !error;
-    say(this.failure, error ? `${error.type}: ${error.message}` : "");
+    const over = result.status === "failed";
+    this.failure.className = over ? "error" : "muted";
+    say(this.failure, error ? `${over ? "" : "Before: "}${error.type}: ${error.message}` : "");
     this.output.hidden = !("output" in result || "output_ref" in result || items?.completed);
     this.items.show(this.chosen, state);
   }
