@@ -35,7 +35,7 @@ async def test_resume_is_planned_before_it_is_made(server: Server, open_page: Op
     await button(page, "Resume …").click()
     plan = page.get_by_role("dialog").locator(".plan")
     await expect(plan).to_contain_text(re.compile("Keeps.*1 item", re.DOTALL))
-    await expect(plan).to_contain_text("chapters 2: it failed: invalid_key")
+    await expect(plan).to_contain_text("Chapters 2: it failed: invalid_key")
     await button(page, "Not now").click()
     assert server.call("GET", f"/status/{execution_id}")["epoch"] == 1
 
@@ -48,10 +48,10 @@ async def test_fork_with_an_edited_output_runs_only_what_it_reaches(server: Serv
     await page.get_by_role("combobox", name="Node").select_option("outline")
     await expect(page.locator(".reading strong")).to_have_text("Night")
     await button(page, "Edit and fork").click()
-    dialog = page.get_by_role("dialog", name="Edit the output of outline and fork")
+    dialog = page.get_by_role("dialog", name="Edit the output of Outline and fork")
     await dialog.get_by_role("textbox", name="The output").fill("# Another lamp")
     await button(page, "Plan it").click()
-    reason = "chapters 1: prompt is evaluated differently"
+    reason = "Chapters 1: prompt is evaluated differently"
     await expect(dialog.locator(".plan")).to_contain_text(re.compile(rf"Keeps\d nodes.*Runs.*{reason}", re.DOTALL))
     await dialog.get_by_role("button", name="Fork", exact=True).click()
     await expect(page.locator(".facts").first).to_contain_text(f"Fork of{execution_id[-8:]}")

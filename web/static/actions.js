@@ -10,8 +10,9 @@ import { planText } from "./plan.js";
 import { RESUMABLE, RESTING } from "./state.js";
 
 export class Actions {
-  constructor(id, { signal, look }) {
+  constructor(id, labels, { signal, look }) {
     this.id = id;
+    this.labels = labels;
     this.signal = signal;
     this.look = look;
     this.said = new Said();
@@ -69,7 +70,7 @@ export class Actions {
     const guidance = h("textarea", { id: "guidance", rows: 3, placeholder: "For example: shorter, and in the past tense" });
     const plan = h("div", { class: "plan", "aria-live": "polite" }, h("p", { class: "muted" }, "Looking at what would be done …"));
     get(`/executions/${this.id}/resume`, { signal: this.signal }).then(
-      (found) => set(plan, planText(found)),
+      (found) => set(plan, planText(found, this.labels)),
       (error) => set(plan, h("p", { class: "error" }, error.message)));
     const answer = await askFirst({
       title: "Resume from what did not finish", confirm: "Resume", signal: this.signal,
@@ -85,7 +86,7 @@ export class Actions {
   async fork(changes = {}) {
     let answer;
     try {
-      answer = await askFork(this.id, this.state.status, changes, this.signal);
+      answer = await askFork(this.id, this.state.status, changes, this.labels, this.signal);
     } catch (error) {
       if (!this.signal.aborted) this.said.refused("The fork", error);
       return;

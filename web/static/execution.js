@@ -76,7 +76,7 @@ class ExecutionPage {
     const labels = new Map(picture.nodes.map((node) => [node.id, node.label]));
     this.graph = new Graph({ live: true, onSelect: (node) => this.select(node) });
     this.thinking = new Thinking(labels);
-    this.actions = new Actions(this.id, { signal: this.signal, look: () => this.follower.look() });
+    this.actions = new Actions(this.id, labels, { signal: this.signal, look: () => this.follower.look() });
     this.outputs = new Outputs(this.id, picture, this.signal, { onEdit: (node, item, output) => this.actions.fork({ node, item, output }) });
     this.timeline = new Timeline(picture, (node) => this.graph.select(node, { quiet: false }));
     const items = new Items(this.id, this.signal, (node, item) => {

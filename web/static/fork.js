@@ -3,17 +3,18 @@
 import { get, post } from "./api.js";
 import { askFirst, problemText } from "./dialog.js";
 import { h, set } from "./dom.js";
+import * as format from "./format.js";
 import { inputField, showErrors } from "./forms.js";
 import { planText } from "./plan.js";
 
 /** `changes`: {node, item, output} for an edited output, {node, prompt} for an edited prompt, or nothing. */
-export async function askFork(id, status, changes, signal) {
-  const draft = await makeDraft(id, status, changes, signal);
+export async function askFork(id, status, changes, labels, signal) {
+  const draft = await makeDraft(id, status, changes, labels, signal);
   const plan = h("div", { class: "plan", "aria-live": "polite" });
   const look = h("button", { type: "button", onclick: async () => {
     set(plan, h("p", { class: "muted" }, "Looking at what would be done …"));
     try {
-      set(plan, planText(await post(`/executions/${id}/fork?plan=true`, draft.body(), { signal })));
+      set(plan, planText(await post(`/executions/${id}/fork?plan=true`, draft.body(), { signal }), labels));
     } catch (error) {
       set(plan, h("div", { class: "error" }, problemText(error)));
     }
@@ -32,31 +33,31 @@ export async function askFork(id, status, changes, signal) {
   });
 }
 
-async function makeDraft(id, status, changes, signal) {
-  if ("output" in changes) return outputDraft(changes);
+async function makeDraft(id, status, changes, labels, signal) {
+  if ("output" in changes) return outputDraft(changes, labels.get(changes.node));
   const workflow = await get(`/workflows/${status.workflow.fingerprint}`, { signal });
-  if ("prompt" in changes) return promptDraft(workflow.document, changes.node);
+  if ("prompt" in changes) return promptDraft(workflow.document, changes.node, labels.get(changes.node));
   const inputs = await get(`/executions/${id}/inputs`, { signal });
   return inputsDraft(workflow.document, inputs);
 }
 
-function outputDraft({ node, item, output }) {
+function outputDraft({ node, item, output }, label) {
   const plain = typeof output === "string";
   const area = h("textarea", { rows: 16, class: plain ? "reading-edit" : "code", "aria-label": "The output", value: plain ? output : JSON.stringify(output, null, 2) });
   const key = item === null || item === undefined ? node : `${node}[${item}]`;
   return {
-    title: `Edit the output of ${key} and fork`,
+    title: `Edit the output of ${format.place(label, item)} and fork`,
     element: area,
     body: () => ({ outputs: { [key]: plain ? area.value : JSON.parse(area.value) } }),
   };
 }
 
-function promptDraft(document, id) {
+function promptDraft(document, id, label) {
   const found = document.nodes.find((node) => node.id === id);
   const config = found.type === "foreach" ? found.config.do.config : found.config;
   const area = h("textarea", { rows: 12, class: "code", "aria-label": "The prompt", value: config.prompt });
   return {
-    title: `Edit the prompt of ${id} and fork`,
+    title: `Edit the prompt of ${label} and fork`,
     element: area,
     body: () => {
       const changed = structuredClone(document);

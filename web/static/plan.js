@@ -5,8 +5,12 @@ import * as format from "./format.js";
 
 const SHOWN = 12;
 
-/** `brief`: without the steps one by one, where there is nothing to say of them but that they run. */
-export function planText(plan, { brief = false } = {}) {
+/**
+ * `labels`: what nodes are called for people, by id. `brief`: without the steps one by one, where there is nothing to say
+ * of them but that they run.
+ */
+export function planText(plan, labels, { brief = false } = {}) {
+  const called = (id) => labels.get(id) ?? id;
   const { keeps = {}, skips = [], may_run: may = [], estimated, at_most: most } = plan;
   const runs = plan.runs ?? plan.repeats ?? [];
   const fact = (name, value) => (value ? h("div", {}, h("dt", {}, name), h("dd", {}, value)) : null);
@@ -15,11 +19,11 @@ export function planText(plan, { brief = false } = {}) {
       fact("Keeps", keptText(keeps)),
       fact("Runs", attempts(runs)),
       fact("May run", may.length ? attempts(may) : null),
-      fact("Skips", skips.length ? skips.join(", ") : null),
+      fact("Skips", skips.length ? skips.map(called).join(", ") : null),
       fact("Estimated", costText(estimated)),
       fact("At most", most && may.length ? costText(most) : null)),
-    brief ? null : list(runs),
-    may.length ? [h("p", { class: "muted" }, "Only if what comes before turns out otherwise:"), list(may)] : null,
+    brief ? null : list(runs, called),
+    may.length ? [h("p", { class: "muted" }, "Only if what comes before turns out otherwise:"), list(may, called)] : null,
   ];
 }
 
@@ -43,9 +47,9 @@ function costText(estimate) {
   return [known, estimate.unknown ? `${format.count(estimate.unknown, "attempt")} of which nothing is known` : null].filter(Boolean).join(", and ") || "nothing";
 }
 
-function list(entries) {
+function list(entries, called) {
   if (!entries.length) return null;
   return h("ul", { class: "plan-list" }, entries.slice(0, SHOWN).map((each) =>
-    h("li", {}, h("strong", {}, format.place(each.node_id, each.item)), each.why ? `: ${each.why}` : "")),
+    h("li", {}, h("strong", {}, format.place(called(each.node_id), each.item)), each.why ? `: ${each.why}` : "")),
   entries.length > SHOWN ? h("li", { class: "muted" }, `and ${entries.length - SHOWN} more`) : null);
 }

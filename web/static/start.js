@@ -86,7 +86,7 @@ function startForm(workflow, choose, signal) {
   const plan = h("div", { class: "plan", "aria-live": "polite" });
   const look = h("button", { type: "button", onclick: () => {
     set(plan);
-    return attempt(look, "The plan", () => post("/executions?plan=true", body(), { signal }), (found) => set(plan, planText(found, { brief: true })));
+    return attempt(look, "The plan", () => post("/executions?plan=true", body(), { signal }), (found) => set(plan, planText(found, new Map(written.nodes.map((node) => [node.id, node.label ?? node.id])), { brief: true })));
   } }, "Plan it");
   const go = h("button", { type: "submit", class: "primary" }, "Start");
   // Whoever tries again because no answer came does not start it twice.
