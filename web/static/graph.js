@@ -93,8 +93,13 @@ export class Graph {
   // Pan and zoom
 
   fit() {
-    const { width, height } = this.svg.getBoundingClientRect();
-    if (!this.picture || !width || !height) return;
+    if (!this.picture) return;
+    const { width } = this.svg.getBoundingClientRect();
+    // As high as the picture wants to be at this width, within what the style allows.
+    const wanted = this.picture.height * Math.min(1, (width - 2 * MARGIN) / this.picture.width) + 2 * MARGIN;
+    this.element.style.setProperty("--wanted", `${Math.ceil(wanted)}px`);
+    const { height } = this.svg.getBoundingClientRect();
+    if (!width || !height) return;
     this.view = this.fitInto(width, height);
     const { x, y, scale } = this.view;
     const covered = x + this.picture.width * scale > width - TOOLS.width && y + this.picture.height * scale > height - TOOLS.height;
