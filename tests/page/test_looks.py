@@ -227,6 +227,13 @@ async def test_wheel_scrolls_the_page_and_zooms_the_graph_with_ctrl_only(
     assert await placed(page) == before
 
 
+async def test_end_of_an_id_is_shown_on_the_narrowest_screen(server: Server, open_page: Open, failed: str) -> None:
+    page = await open_page(f"#/executions/{failed}", viewport={"width": 280, "height": 600})
+    shown = page.locator(".crumb .id")
+    await expect(shown).to_have_text(failed)
+    assert await shown.evaluate("(id) => id.scrollWidth <= id.clientWidth")
+
+
 async def test_graph_is_as_high_as_its_picture_needs(server: Server, open_page: Open) -> None:
     for length, name in ((2, "short"), (9, "long")):
         chain = [llm(f"n{place}", "x", needs=[f"n{place - 1}"] if place else []) for place in range(length)]

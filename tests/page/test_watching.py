@@ -64,6 +64,8 @@ async def test_run_is_started_from_a_form_and_watched_to_its_end(
     await expect(page.locator(".reading pre")).to_contain_text("# The lamp")
     await tab(page, "Inputs").click()
     await expect(page.locator(".tab-panel:visible")).to_contain_text("A lamp writes letters")
+    # A number is read as a text is, not as a document.
+    await expect(page.locator(".tab-panel:visible pre")).to_have_count(0)
 
 
 async def test_pain_17_text_and_tokens_are_shown_while_they_come(server: Server, open_page: Open) -> None:

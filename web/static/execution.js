@@ -201,7 +201,7 @@ class Lazy {
 function entries(value) {
   return h("dl", { class: "entries" }, Object.entries(value).map(([name, each]) => [
     h("dt", {}, name),
-    h("dd", {}, typeof each === "string" ? h("div", { class: "prose" }, each) : h("pre", { class: "raw" }, JSON.stringify(each, null, 2))),
+    h("dd", {}, each === null || typeof each !== "object" ? h("div", { class: "prose" }, String(each)) : h("pre", { class: "raw" }, JSON.stringify(each, null, 2))),
   ]));
 }
 
