@@ -84,9 +84,9 @@ class Versions {
     this.signal = signal;
     this.cursor = null;
     this.rows = h("tbody");
-    this.older = h("button", { type: "button", hidden: true, onclick: () => this.more(this.cursor) }, "Show older ones");
+    this.older = h("div", { class: "buttons", hidden: true }, h("button", { type: "button", onclick: () => this.more(this.cursor) }, "Show older ones"));
     this.out = h("div", { "aria-live": "polite" });
-    this.element = h("div", { class: "stack" }, h("table", { class: "tree card" }, h("thead", {}, h("tr", {}, ["Fingerprint", "Registered", ""].map((title) => h("th", { scope: "col" }, title)))), this.rows), h("div", { class: "buttons" }, this.older), this.out);
+    this.element = h("div", { class: "stack" }, h("table", { class: "tree card" }, h("thead", {}, h("tr", {}, ["Fingerprint", "Registered", ""].map((title) => h("th", { scope: "col" }, title)))), this.rows), this.older, this.out);
   }
 
   /** Load the page at a cursor, unless it is there. */
