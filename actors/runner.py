@@ -210,7 +210,11 @@ class NodeRunner:
             )
             output = as_json(await node_type.run(context, config))
             if scope.node.checks:
-                reasons = self._checker.examine_at_once(scope, output)
+                try:
+                    reasons = self._checker.examine_at_once(scope, output)
+                except BaseException:
+                    call.keep(output)
+                    raise
                 if reasons is None:
                     call.keep(output)
                     reasons = await self._checker.examine(context, output)

@@ -27,6 +27,15 @@ class Where(CheckKind):
         self._names.append(threading.current_thread().name)
 
 
+class Broken(CheckKind):
+    """Cannot judge anything."""
+
+    name = "broken"
+
+    def examine(self, produced: Produced, params: CheckParams) -> str | None:
+        raise RuntimeError("no idea")
+
+
 @pytest.fixture
 def stage() -> Iterator[Stage]:
     with Stage(abort_grace=0.05) as opened:
@@ -124,6 +133,13 @@ def test_function_that_raises_is_a_crash_and_keeps_what_was_written(stage: Stage
     failed = stage.attempt("template", {"text": "Salt"}, checks=[{"function": "broken"}]).failed()
     assert (failed.error.type, failed.partial) == ("crash", "Salt")
     assert "KeyError" in failed.error.message
+
+
+def test_kind_that_raises_is_a_crash_and_keeps_what_was_written(stage: Stage) -> None:
+    stage.registry.checks.register(Broken())
+    failed = stage.attempt("template", {"text": "dear words"}, checks=["broken"]).failed()
+    assert (failed.error.type, failed.error.message) == ("crash", "RuntimeError: no idea")
+    assert failed.partial == "dear words"
 
 
 def test_function_may_say_itself_how_the_attempt_failed(stage: Stage) -> None:
