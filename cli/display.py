@@ -71,8 +71,6 @@ def render_header(watched: Watched) -> RenderableType:
     waiting = payload.get("waiting")
     if waiting:
         line.append(f"\nwaiting for {describe_wait(waiting)}", "magenta")
-        if waiting.get("until"):
-            line.append(f" until {waiting['until']}", "magenta")
     return Group(Text(payload["execution_id"], "dim"), line)
 
 

@@ -1,4 +1,4 @@
-"""What is printed once an execution is at rest: result, error, receipt. Decides no exit code."""
+"""What is printed of how an execution stands: result, error, receipt, wait. Decides no exit code."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import typer
 
 from offbook.cli.display import count, render_error
 from offbook.cli.exits import console
+from offbook.cli.watched import describe_wait
 from offbook.workflows.values import JsonObject, JsonValue
 
 
 def print_outcome(status: JsonObject, *, drawn: bool = False) -> None:
-    """Print how an execution ended and what it gave; `drawn`: a live display has shown the error already."""
+    """Print how an execution stands, and what it gave; `drawn`: a live display has shown the error already."""
     usage = status["usage"]
     tokens = f"{usage['input_tokens']} in, {usage['output_tokens']} out tokens"
     progress = status["progress"]
@@ -20,6 +21,8 @@ def print_outcome(status: JsonObject, *, drawn: bool = False) -> None:
         f"{status['status']}: {progress['completed']} of {progress['total']} nodes, {tokens}, "
         f"{count(status['db_ops']['writes'], 'database write')}, {count(status['db_ops']['reads'], 'read')}"
     )
+    if status.get("waiting"):
+        typer.echo(f"waiting for {describe_wait(status['waiting'])}")
     if status.get("receipt"):
         typer.echo(describe_receipt(status["receipt"]))
     if status.get("error") and not drawn:

@@ -148,10 +148,11 @@ def describe_node(entry: JsonObject) -> str:
 
 
 def describe_wait(waiting: JsonObject) -> str:
-    """Say what is waited for: of a limit whose it is, since a provider is not all that calls are limited by."""
+    """Say what is waited for, and until when: of a limit whose it is, since not only providers limit calls."""
     limit = waiting.get("limit")
     kind = f"the limit of the {limit['kind'].replace('_', ' ')}" if limit else waiting["kind"]
-    return f"{kind} {waiting['name']}".rstrip()
+    until = f" until {waiting['until']}" if waiting.get("until") else ""
+    return f"{kind} {waiting['name']}".rstrip() + until
 
 
 def _describe_execution(payload: JsonObject, *, resumed: bool) -> str:
@@ -161,6 +162,4 @@ def _describe_execution(payload: JsonObject, *, resumed: bool) -> str:
     waiting = payload.get("waiting")
     if waiting:
         words.append(f"for {describe_wait(waiting)}")
-        if waiting.get("until"):
-            words.append(f"until {waiting['until']}")
     return " ".join(words)

@@ -194,6 +194,10 @@ class Findings:
         if waiting["kind"] == "provider" and waiting.get("limit"):
             yield self._of_limit(waiting)
             return
+        if waiting["kind"] == "budget":
+            until = f", or until {waiting['until']}" if waiting["until"] else ""
+            yield f"it waits for room in the budget of {shown(waiting['name'])}{until}: raise it (offbook budget set)"
+            return
         failed = next((step for step in reversed(self._steps) if step["kind"] == "retry"), None)
         if failed and failed["node_id"] == waiting.get("node_id"):
             yield f"it waits for its next attempt at {failed['node_id']}, after {shown(failed['text'])}"

@@ -52,6 +52,8 @@ async def test_run_keeps_to_its_own_budget(spawn: Spawn, offbook: Run, flow: Wri
     await line_with(process, "waiting")
     waits = json.loads((await offbook("status", execution_id, "--json", "--data-dir", "data")).out)
     assert (waits["status"], waits["waiting"]["kind"]) == ("waiting", "budget")
+    shown = (await offbook("status", execution_id, "--data-dir", "data")).out.splitlines()
+    assert shown[-1] == "waiting for budget 0 tokens for this execution"
     raised = ("budget", "set", "--execution", execution_id, "--tokens", "900000", "--data-dir", "data")
     assert (await offbook(*raised)).code == 0
     run = await ended(process)

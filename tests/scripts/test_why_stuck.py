@@ -133,6 +133,16 @@ async def test_calls_that_are_queued_are_told(opened: Open, model: FakeModel) ->
     assert any("1 are in flight, 1 queued" in line for line in (await asked_why(worker, second)).lines)
 
 
+async def test_execution_that_waits_for_a_budget_says_for_which(opened: Open, model: FakeModel) -> None:
+    worker = await opened(providers=model.providers)
+    execution_id = await worker.start(book(), budget={"tokens": 3})
+    await worker.until_status(execution_id, "waiting")
+    ended = await asked_why(worker, execution_id)
+    assert ended.lines[-1] == (
+        "it waits for room in the budget of 3 tokens for this execution: raise it (offbook budget set)"
+    )
+
+
 async def test_execution_that_waits_for_a_limit_says_for_which(opened: Open, model: FakeModel) -> None:
     worker = await opened(providers=model.providers, limits={"provider": {"fake": {"concurrency": 1}}})
     model.reply = lambda asked: Reply(hangs=True)
