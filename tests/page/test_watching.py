@@ -221,6 +221,8 @@ async def test_approval_is_answered_in_a_form_that_says_what_is_wrong(server: Se
     await button(page, "Answer").click()
     await expect(page.locator(".approval .said")).to_contain_text("Answered at")
     await expect(state(page)).to_have_text("completed")
+    # What nobody is asked any more has not the look of a question.
+    await expect(page.locator(".approval")).to_have_css("border-top-width", "0px")
     assert server.until(execution_id, "completed")["result"] == {"approved": True, "stars": 5}
 
 
