@@ -34,6 +34,7 @@ from offbook.actors.surroundings import Surroundings
 from offbook.actors.views import Views
 from offbook.actors.watching import ExecutionWatching
 from offbook.workflows.bookings import reservation
+from offbook.workflows.budgets import Budget
 from offbook.workflows.caller import Caller
 from offbook.workflows.document import Workflow
 from offbook.workflows.errors import (
@@ -112,6 +113,7 @@ class ExecutionService(ServiceStatus):
             directory,
             plan=self._plan,
             accept=self._accept,
+            terms_of=self._terms,
             check_caller=self._check_caller,
             stored_run=self._stored_run,
             in_pool=self._read,
@@ -138,11 +140,8 @@ class ExecutionService(ServiceStatus):
         """
         plan = await self._plan(workflow)
         checked = check_inputs(plan.workflow, inputs)
-        execution_user = self._execution_user(plan, caller, user)
-        await self._key_check.check(plan, execution_user)
-        mode = self._durability(plan, durability)
+        execution_user, mode, own_budget = await self._terms(plan, caller, user, durability, budget)
         now = self._around.clock()
-        own_budget = read_budget(budget) if budget is not None else None
         execution_id = next(self._ids)
         run = Run(
             plan,
@@ -249,6 +248,20 @@ class ExecutionService(ServiceStatus):
                 f"the journal cannot be written ({fault}), so durability {mode.value!r} cannot be kept"
             )
         return mode
+
+    async def _terms(
+        self,
+        plan: Plan,
+        caller: Caller,
+        user: ExecutionUser | None,
+        durability: str | None,
+        budget: JsonObject | None,
+    ) -> tuple[ExecutionUser, Durability, Budget | None]:
+        """Say for whom an execution would run, how durably, with which budget of its own; refuse what may not be."""
+        execution_user = self._execution_user(plan, caller, user)
+        await self._key_check.check(plan, execution_user)
+        mode = self._durability(plan, durability)
+        return execution_user, mode, read_budget(budget) if budget is not None else None
 
     def _execution_user(self, plan: Plan, caller: Caller, named: ExecutionUser | None) -> ExecutionUser:
         own = caller.as_execution_user()

@@ -18,7 +18,7 @@ from offbook.workflows.picture import picture_of
 from offbook.workflows.plan import Plan
 from offbook.workflows.resume_plan import resume_plan
 from offbook.workflows.run import Run
-from offbook.workflows.values import JsonObject
+from offbook.workflows.values import ExecutionUser, JsonObject
 
 T = TypeVar("T")
 
@@ -35,6 +35,7 @@ class Views:
         *,
         plan: Callable[[str], Awaitable[Plan]],
         accept: Callable[[str | JsonObject], Plan],
+        terms_of: Callable[..., Awaitable[Any]],
         check_caller: Callable[[str, Caller], Awaitable[None]],
         stored_run: Callable[[str], Awaitable[Run]],
         in_pool: Callable[..., Awaitable[Any]],
@@ -43,6 +44,7 @@ class Views:
         self._directory = directory
         self._plan = plan
         self._accept = accept
+        self._terms_of = terms_of
         self._check_caller = check_caller
         self._stored_run = stored_run
         self._in_pool = in_pool
@@ -65,10 +67,20 @@ class Views:
                 self._pictures.popitem(last=False)
         return known
 
-    async def plan(self, workflow: str | JsonObject, inputs: JsonObject) -> JsonObject:
+    async def plan(
+        self,
+        workflow: str | JsonObject,
+        inputs: JsonObject,
+        *,
+        caller: Caller,
+        user: ExecutionUser | None = None,
+        durability: str | None = None,
+        budget: JsonObject | None = None,
+    ) -> JsonObject:
         """Say what an execution would run, and what that is likely to cost; refuse what a start would refuse."""
         plan = await self._plan(workflow) if isinstance(workflow, str) else self._accept(workflow)
         checked = check_inputs(plan.workflow, inputs)
+        await self._terms_of(plan, caller, user, durability, budget)
         run = Run(plan, "", user=None, inputs=checked, labels={}, durability="", created_at=0.0)
         planned: JsonObject = await self._in_pool(resume_plan, run, self._currency)
         return {name: planned[name] for name in ("repeats", "estimated")}

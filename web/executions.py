@@ -58,7 +58,10 @@ class ExecutionRoutes:
         budget = fields.take("budget", dict)
         fields.done()
         if parameters.switch(request.query, "plan"):
-            return json_response(await self._service.views.plan(workflow, inputs))
+            found = await self._service.views.plan(
+                workflow, inputs, caller=caller, user=user, durability=durability, budget=budget
+            )
+            return json_response(found)
         execution_id = await self._service.start(
             workflow,
             inputs,

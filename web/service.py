@@ -29,7 +29,16 @@ class Views(Protocol):
 
     async def picture_of_document(self, document: str | JsonObject) -> JsonObject: ...
 
-    async def plan(self, workflow: str | JsonObject, inputs: JsonObject) -> JsonObject: ...
+    async def plan(
+        self,
+        workflow: str | JsonObject,
+        inputs: JsonObject,
+        *,
+        caller: Caller,
+        user: ExecutionUser | None = None,
+        durability: str | None = None,
+        budget: JsonObject | None = None,
+    ) -> JsonObject: ...
 
     async def text(self, reference: str) -> str: ...
 

@@ -184,8 +184,8 @@ async def test_missing_key_is_named_for_each_node_before_anything_is_stored_or_s
     worker: Worker, model: FakeModel
 ) -> None:
     before = (await worker.transactions())[1]
-    for _ in range(2):
-        refused = await worker.call("POST", "/executions", {"workflow": of("ada"), "user": ADA})
+    for query in ("", "", "?plan=true"):
+        refused = await worker.call("POST", f"/executions{query}", {"workflow": of("ada"), "user": ADA})
         assert (refused.status, refused.body["type"]) == (MISSING, "/problems/validation-failed")
         errors = refused.body["errors"]
         assert [(each["code"], each["node_id"], each["path"]) for each in errors] == [

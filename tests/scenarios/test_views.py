@@ -165,5 +165,11 @@ async def test_plan_of_a_start_estimates_and_starts_nothing(worker: Worker) -> N
     assert (await worker.call("GET", "/executions")).body["executions"] == []
     refused = await worker.call("POST", "/executions?plan=true", {**asked, "inputs": {"cover": "blue"}})
     assert (refused.status, refused.body["errors"][0]["path"]) == (422, "inputs.cover")
+    for wrong, status in (({"user": None}, 422), ({"durability": "brief"}, 422), ({"budget": {"tokens": -1}}, 422)):
+        body = {name: value for name, value in {**asked, **wrong}.items() if value is not None}
+        for query in ("", "?plan=true"):
+            assert (await worker.call("POST", f"/executions{query}", body)).status == status
+    foreign = {**asked, "user": {"id": "bob"}}
+    assert (await worker.call("POST", "/executions?plan=true", foreign, user="ada")).status == 403
     assert (await worker.call("POST", "/executions?plan=maybe", asked)).status == 422
     assert (await worker.call("POST", "/executions?plann=true", asked)).status == 422

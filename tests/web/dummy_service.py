@@ -444,7 +444,16 @@ class DummyViews:
     async def picture_of_document(self, document: str | JsonObject) -> JsonObject:
         return {"name": "document", "nodes": [], "edges": []}
 
-    async def plan(self, workflow: str | JsonObject, inputs: JsonObject) -> JsonObject:
+    async def plan(
+        self,
+        workflow: str | JsonObject,
+        inputs: JsonObject,
+        *,
+        caller: Caller,
+        user: ExecutionUser | None = None,
+        durability: str | None = None,
+        budget: JsonObject | None = None,
+    ) -> JsonObject:
         return {"repeats": [], "estimated": {"calls": 0}, "inputs": inputs}
 
     async def text(self, reference: str) -> str:
