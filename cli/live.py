@@ -95,7 +95,9 @@ class ExecutionList:
             return []
         before = self.rows.get(said["execution_id"], {})
         self.rows[said["execution_id"]] = said
-        newest = sorted(self.rows.values(), key=lambda row: str(row["created_at"]), reverse=True)[:ROWS]
+        newest = sorted(self.rows.values(), key=lambda row: (row["created_at"], row["execution_id"]), reverse=True)[
+            :ROWS
+        ]
         self.rows = {row["execution_id"]: row for row in newest}
         return [said] if _line(said) != _line(before) else []
 

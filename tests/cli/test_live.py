@@ -135,6 +135,14 @@ def test_large_workflow_leaves_the_screen_room_for_what_it_says() -> None:
     assert "n0 " not in text
 
 
+def test_executions_of_the_same_moment_are_listed_as_the_server_lists_them() -> None:
+    listed = ExecutionList()
+    for number in (1, 3, 2):
+        row = {"execution_id": f"{number:032x}", "status": "running", "percent": 0.0, "created_at": format_time(1.0)}
+        listed.hear("execution", row)
+    assert [int(each, 16) for each in listed.rows] == [3, 2, 1]
+
+
 @pytest.mark.parametrize("width", [80, 140])
 def test_list_has_ids_to_copy_on_every_terminal(width: int) -> None:
     listed = ExecutionList()
