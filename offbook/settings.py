@@ -22,12 +22,13 @@ class SettingRefused(ConfigurationRefused):
         super().__init__(f"{name}={value!r}: expected {expected}")
 
 
+_PATHS = ("data_dir", "prices", "master_key_file", "limits")
 _WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """How an engine runs. Each field can be given as OFFBOOK_<FIELD>."""
+    """How an engine runs. Each field can be given as OFFBOOK_<FIELD>; paths also as text."""
 
     data_dir: Path = Path("offbook-data")
     """Folder that this process owns: database, journal, worker id."""
@@ -66,6 +67,11 @@ class EngineSettings:
     imports: tuple[str, ...] = ()
     """Modules to import at start, which register functions and node types."""
 
+    def __post_init__(self) -> None:
+        for name in _PATHS:
+            if isinstance(given := getattr(self, name), str):
+                object.__setattr__(self, name, Path(given))
+
     @property
     def database_url(self) -> str:
         return self.database or f"sqlite:///{self.data_dir.resolve() / 'offbook.db'}"
@@ -87,8 +93,6 @@ class EngineSettings:
 def _parse(name: str, variable: str, text: str) -> Any:
     try:
         match name:
-            case "data_dir" | "prices" | "master_key_file" | "limits":
-                return Path(text)
             case "shared_keys":
                 return _WORDS[text.strip().lower()]
             case "max_live" | "max_queued" | "journal_budget" | "max_calls" | "retain_count":
