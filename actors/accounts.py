@@ -202,7 +202,8 @@ class AccountsActor(LoopActor):
             return
         self._index.read(message.budgets)
         for user_id, ref in self._accounts.items():
-            ref.tell(BudgetsChanged(self._index.of(user_id)))
+            if ref.is_alive():
+                ref.tell(BudgetsChanged(self._index.of(user_id)))
         waiting, self._waiting = self._waiting, []
         for ask in waiting:
             self._account(ask.user_id).tell(ask)

@@ -176,6 +176,7 @@ class Simulation:
         if world.calm:
             self._look(customer)
             return
+        world.perhaps_crash_the_account()
         kind = self.chance.random()
         if kind < 0.55:
             self._look(customer)

@@ -34,6 +34,7 @@ SOMETIMES = (
     "forked with a change of workflow",
     "forked with a change of outputs",
     "output kept by a fork",
+    "account crashed",
     "budget raised",
     "budget accepted",
     "held back by a budget",

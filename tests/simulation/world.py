@@ -129,8 +129,8 @@ class World:
             self.store.books.apply_budget(self._put_budget())
             self.auditor.limit(self.budget)
         self._reads = random.Random(f"reads of {seed}")
-        self._has_slow_books = self.has_budget and self._reads.random() < 0.5
-        """Whether reading the ledger takes now and then as long as a pause and a resume."""
+        self._has_odd_account = self.has_budget and self._reads.random() < 0.5
+        """Whether its account takes now and then as long to read the ledger as a pause and a resume, and crashes."""
         self._start_worker()
 
     # What goes wrong
@@ -177,7 +177,7 @@ class World:
         around.give_up = self._gave_up
         self.directory = ExecutionDirectory()
         self.budgets = BudgetIndex(known=False)
-        pool: Any = Pool(loop, self._slow if self._has_slow_books else lambda: 0.0)
+        pool: Any = Pool(loop, self._slow if self._has_odd_account else lambda: 0.0)
         desk = Desk(loop.time, loop.call_later, self.directory, self.store.books, pool, "USD")
         around.budgets = self.budgets
         around.accounts = self.accounts = AccountsActor.spawn(
@@ -325,6 +325,15 @@ class World:
             entry.ref.tell(object())
         except ActorDeadError:
             self.say("it was dead already")
+
+    def perhaps_crash_the_account(self) -> None:
+        """Have the account of the user die of a bug, in some seeds, now and then."""
+        if not self._has_odd_account or self.quiet or self._reads.random() > 0.03:
+            return
+        account = self.budgets.accounts.get(USER.id)
+        if account is not None and account.is_alive():
+            self.happened("account crashed")
+            account.tell(object())
 
     def _ask(
         self,
