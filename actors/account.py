@@ -279,6 +279,9 @@ class AccountActor(LoopActor):
                 answer = AccountLoaded(executions, desk.books.spent_by_day(user_id, executions), settled)
             except StorageUnavailable as away:
                 answer = AccountLoaded(executions, {}, (), away)
+            except Exception as fault:  # noqa: BLE001 - on a thread: nobody else would hear of it
+                logger.opt(exception=fault).error("ledger cannot be read", user=user_id)
+                answer = AccountLoaded(executions, {}, (), fault)
             try:
                 ref.tell(answer)
             except ActorDeadError:

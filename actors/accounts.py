@@ -188,6 +188,9 @@ class AccountsActor(LoopActor):
                 answer = BudgetsLoaded(tuple(books.budgets()))
             except StorageUnavailable as away:
                 answer = BudgetsLoaded((), away)
+            except Exception as fault:  # noqa: BLE001 - on a thread: nobody else would hear of it
+                logger.opt(exception=fault).error("budgets cannot be read")
+                answer = BudgetsLoaded((), fault)
             try:
                 ref.tell(answer)
             except ActorDeadError:

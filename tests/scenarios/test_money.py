@@ -181,6 +181,22 @@ async def test_pause_while_the_account_is_read_leaves_nobody_waiting_for_ever(
     assert len(model.asked) == 8
 
 
+async def test_ledger_that_cannot_be_read_once_is_read_again(
+    opened: Open, model: FakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plainly, faults = SqlLedger.spent_by_day, [ValueError("no JSON")]
+
+    def stumbling(books: SqlLedger, user_id: str, without: Collection[str]) -> dict[str, Usage]:
+        if faults:
+            raise faults.pop()
+        return plainly(books, user_id, without)
+
+    monkeypatch.setattr(SqlLedger, "spent_by_day", stumbling)
+    worker = await opened(providers=model.providers)
+    await put_budget(worker, {"scope": "total", "tokens": 1000})
+    assert (await worker.rest(await worker.start(book())))["status"] == "completed"
+
+
 async def test_execution_that_waits_is_told_of_the_budget_that_is_set_in_place_of_the_one_before(
     opened: Open, model: FakeModel
 ) -> None:
