@@ -158,7 +158,7 @@ class Call:
         if not self.ended:
             # Nobody is told of it apart: it goes along with what else is reported.
             self.tokens = usage
-            self.model = as_stored_text(model)
+            self.model = model if model.isascii() else as_stored_text(model)
             if self.timers:
                 self.last_sign = self._runner.monotonic()
 
