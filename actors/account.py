@@ -312,8 +312,9 @@ class AccountActor(LoopActor):
             for entry in entered.values():
                 self._enter(self._entered.setdefault(execution_id, {}), entry)
         self._entered = {each: kept for each, kept in self._entered.items() if each in self._desk.directory}
-        asked, self._asked = self._asked, []
-        for ask in asked:
+        # What was asked for again has one answer: a second one would end what the first began.
+        asked, self._asked = {(ask.execution_id, ask.place): ask for ask in self._asked}, []
+        for ask in asked.values():
             self._decide(ask)
         lookers, self._lookers = self._lookers, []
         for future in lookers:

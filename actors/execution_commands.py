@@ -140,11 +140,19 @@ class ExecutionCommands(ExecutionAnswers):
         if not self._inserted:
             # A place came free before its row was stored: nothing is paid for that may not be accepted.
             self._begin = True
+        elif self._has_begun_in(message.epoch):
+            # Its turn came as it was begun anew after a crash: it goes on already.
+            return
         elif not self._run.status.at_rest:
             self._apply(Recovered(message.epoch, self._around.clock(), message.lost))
         elif not self._saved and not self._last_save:
             # The actor before this one came to rest and crashed before it knew that it was stored.
             self._save()
+
+    def _has_begun_in(self, epoch: int) -> bool:
+        run = self._run
+        waits = run.status in (ExecutionStatus.QUEUED, ExecutionStatus.RECOVERING)
+        return run.epoch >= epoch and not waits and not run.status.at_rest
 
     def _take_up(self, message: TakeUpExecution) -> None:
         run, now = self._run, self._around.clock()
