@@ -150,7 +150,7 @@ class Work:
         if self.tries:
             state["tries"] = self.tries
         if self.usage is not NO_USAGE:
-            state["usage"] = [*self.usage]
+            state["usage"] = self.usage.to_state()
         if self.error is not None:
             state["error"] = self.error.to_json()
         if self.partial:

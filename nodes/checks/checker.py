@@ -59,7 +59,7 @@ class Checker:
 
         A check that cannot be made (its parameters are wrong) raises that.
         """
-        checks = self._kept.get((scope.plan.fingerprint, scope.node.id)) or self._keep(scope)
+        checks = self._of(scope)
         if checks.ready is None:
             return None
         if type(output) is not str:
@@ -81,13 +81,14 @@ class Checker:
         produced = Produced(output)
         is_long = _size(output) > LONG_CHARS
         reasons: list[str] = []
-        scope = ctx.scope
-        checks = self._kept.get((scope.plan.fingerprint, scope.node.id)) or self._keep(scope)
-        for check in checks.all:
+        for check in self._of(ctx.scope).all:
             reason = await _examine(check, ctx, produced, is_long=is_long)
             if reason is not None:
                 reasons.append(f"{check.label}: {reason}")
         return reasons
+
+    def _of(self, scope: Scope) -> _NodeChecks:
+        return self._kept.get((scope.plan.fingerprint, scope.node.id)) or self._keep(scope)
 
     def _keep(self, scope: Scope) -> _NodeChecks:
         prepared = tuple(self._prepared(spec) for spec in scope.node.checks)
